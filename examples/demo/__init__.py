@@ -1,0 +1,1 @@
+"""The demo: photographs through a real Kafka and two worker processes, checked and shown. `make demo` runs it."""

@@ -1,0 +1,131 @@
+"""`python -m examples.demo`: start the stack if it isn't up, run the demo, check every result, show what came out.
+
+Exit status 0 only if every rendition is there and right, and the broken picture is a dead letter that says why.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from examples.demo.checking import faults_of
+from examples.demo.sheet import write_contact_sheet
+from examples.demo.workers import running_workers
+from streams.image.command import show
+from streams.image.jobs import ImageJobs, Job
+from streams.image.settings import load_image_settings
+from tidemill.cli.app import prepare_contracts
+from tidemill.cli.stack_progress import TerminalProgress
+from tidemill.cli.terminal import command, err, out
+from tidemill.codec import Codec
+from tidemill.config import Settings, load_settings
+from tidemill.contracts.registry import Registry
+from tidemill.errors import LocalError
+from tidemill.events import Rendition
+from tidemill.local import Stack
+from tidemill.publisher import Publisher
+from tidemill.store import Store
+from tidemill.tail import Tail
+
+PHOTOS = Path(__file__).parent.parent / "photos"
+BROKEN = "broken.jpg"
+RENDITIONS = (
+    Rendition(name="large", width=1200, format="jpeg"),
+    Rendition(name="card", width=480, height=320, fit="cover", format="webp"),
+    Rendition(name="thumb", width=120, height=120, fit="cover", format="jpeg"),
+)
+WORKERS = 2
+OUTCOME_SECONDS = 60.0
+
+
+@command
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave Kafka and the registry running.")] = False,
+    photos: Annotated[Path, typer.Option(help="Folder of pictures.", exists=True, file_okay=False)] = PHOTOS,
+) -> None:
+    """Send photographs through a real Kafka and two worker processes, and look at what comes out."""
+    settings = load_settings()
+    with TerminalProgress(err) as progress:
+        stack = _start(settings, progress, detached=keep)
+    try:
+        for line in prepare_contracts(stack.settings):
+            err.print(f"[green]✓[/] {line}", highlight=False)
+        status = _run(
+            stack.settings, sorted(path for path in photos.iterdir() if path.suffix in {".jpg", ".jpeg", ".png"})
+        )
+    finally:
+        if stack.started_here and not keep:
+            stack.stop()
+    if keep:
+        err.print("Kafka and the registry keep running: `tidemill status` shows them, `tidemill down` stops them.")
+    raise typer.Exit(status)
+
+
+def _start(settings: Settings, progress: TerminalProgress, *, detached: bool) -> Stack:
+    """The stack of this user, or one on free ports where other programs hold the usual ones."""
+    try:
+        return Stack.start(settings, detached=detached, progress=progress)
+    except LocalError as error:
+        if "port" not in str(error).lower():
+            raise
+        return Stack.start(settings, kafka_port=0, registry_port=0, detached=detached, progress=progress)
+
+
+def _run(settings: Settings, files: list[Path]) -> int:
+    codec = Codec(Registry(settings))
+    store = Store.from_settings(settings)
+    log = settings.state_dir / "logs" / "demo-workers.log"
+    with (
+        Tail(settings, ImageJobs.TOPICS) as tail,
+        Publisher(settings, codec=codec) as publisher,
+        running_workers(settings, log, processes=WORKERS),
+    ):
+        jobs = ImageJobs(publisher, store, codec, tail, load_image_settings())
+        began = time.monotonic()
+        seconds = _watch(jobs, files)
+    results = list(jobs.jobs.values())
+    out.print()
+    show(results, seconds)
+    out.print(f"  {time.monotonic() - began:.1f} s with the start of the workers; their log: {log}")
+    faults = faults_of(results, RENDITIONS, store, broken=BROKEN)
+    sheet = write_contact_sheet(settings.state_dir / "demo.html", results, seconds)
+    out.print(f"[bold]Contact sheet:[/] {sheet.as_uri()}", soft_wrap=True)
+    for fault in faults:
+        out.print(f"[red]✗[/] {fault}")
+    if not faults:
+        good = sum(len(job.result.renditions) for job in results if job.result is not None)
+        out.print(f"[green]✓[/] {good} renditions read back and checked: SHA-256, size, format")
+        out.print(f"[green]✓[/] {BROKEN} is a dead letter that says why")
+    return 1 if faults else 0
+
+
+def _watch(jobs: ImageJobs, files: list[Path]) -> float:
+    """Publish and wait, with a live display; returns the seconds from the first result to the last."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    first: float | None = None
+    last = time.monotonic()
+    with Progress(*columns, console=err, transient=not err.is_terminal) as progress:
+        published = progress.add_task("published", total=len(files))
+        done = progress.add_task("renditions made", total=len(files))
+        for file in files:
+            jobs.submit(file, RENDITIONS)
+            progress.advance(published)
+        submitted = time.monotonic()
+        for job in jobs.outcomes(OUTCOME_SECONDS):
+            first = first or time.monotonic()
+            last = time.monotonic()
+            progress.update(done, advance=1, description=f"renditions made: {_label(job)}")
+        progress.update(done, description="renditions made")
+    return last - submitted
+
+
+def _label(job: Job) -> str:
+    return f"{job.file.name} {'failed' if job.failure else 'done'}"
+
+
+if __name__ == "__main__":
+    typer.run(demo)

@@ -1,0 +1,17 @@
+"""The `tidemill` command. Each module here holds one command; those of other packages are found by entry points.
+
+A command's module must be cheap to import: what it needs of Kafka and streams is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the `tidemill` command."""
+    try:
+        from tidemill.cli.app import build
+    except ModuleNotFoundError as error:
+        sys.exit(f"error: the command line needs {error.name!r}\nnext:  pip install 'tidemill[cli]'")
+    build()()

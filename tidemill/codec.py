@@ -1,0 +1,210 @@
+"""Events to bytes and back: Avro in the Confluent wire format (0x00, schema id as 4 bytes big-endian, Avro body).
+
+Schema ids come from the registry and are cached for the life of the codec: an id never changes its meaning. What is
+written is checked against the schema first (`validation`), what is read is resolved from the writer's schema to the
+reader's. Decoding never talks to the network by itself where `decode_cached` is used: an event loop stays free.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, Protocol, TypeVar
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro.read import SchemaResolutionError
+
+from tidemill.contracts.contract import Payload
+from tidemill.errors import DecodeError, InvalidEvent
+from tidemill.validation import Mismatch, compile_check
+
+MAGIC = 0
+PREFIX_BYTES = 5
+UNKNOWN_ID_SECONDS = 30.0
+"""How long an id that the registry doesn't know stays unknown before it is asked again."""
+
+P = TypeVar("P", bound=Payload)
+
+
+class SchemaIds(Protocol):
+    """What the codec needs of a schema registry; `contracts.registry.Registry` has it."""
+
+    def lookup_id(self, subject: str, schema_json: str) -> int:
+        """Id of a schema under its subject, without the namespace; raises SchemaNotRegistered or RegistryError."""
+
+    def schema_by_id(self, schema_id: int) -> dict[str, Any]:
+        """The schema of an id; raises DecodeError where the id means nothing, or RegistryError."""
+
+
+class SchemaNotCached(Exception):
+    """The writer's schema has not been fetched yet."""
+
+    def __init__(self, schema_id: int) -> None:
+        super().__init__(schema_id)
+        self.schema_id = schema_id
+
+
+class Codec:
+    """Encodes and decodes events; thread-safe, one per registry.
+
+    Args:
+        ids: The schema registry.
+    """
+
+    def __init__(self, ids: SchemaIds) -> None:
+        self._ids = ids
+        self._lock = threading.Lock()
+        self._encoders: dict[type, Callable[[Any], bytes]] = {}
+        self._writers: dict[int, Any] = {}
+        self._unknown: dict[int, tuple[float, DecodeError]] = {}
+        self._decoders: dict[tuple[type, int], Callable[[bytes], Any]] = {}
+        self._readers: dict[type, Any] = {}
+
+    def encode(self, payload: Payload) -> bytes:
+        """The bytes of an event's value.
+
+        Args:
+            payload: An instance of a generated event class.
+
+        Raises:
+            InvalidEvent: A field holds what the schema doesn't allow.
+            SchemaNotRegistered: The registry doesn't know the schema under its contract's subject.
+            RegistryError: The registry doesn't answer; only possible the first time for a class.
+        """
+        encoder = self._encoders.get(type(payload))
+        if encoder is None:
+            encoder = self.prepare(type(payload))
+        return encoder(payload)
+
+    def prepare(self, cls: type[Payload]) -> Callable[[Any], bytes]:
+        """Fetch the schema id of a class and build its encoder; raises as `encode` does."""
+        contract = cls.__contract__
+        schema_id = self._ids.lookup_id(contract.subject, contract.schema_json)
+        schema = self._reader_schema(cls)
+        check = compile_check(contract.schema)
+        prefix = struct.pack(">bI", MAGIC, schema_id)
+        event_type = contract.type
+
+        def encode(payload: Any) -> bytes:
+            record = payload.to_record()
+            try:
+                check(record)
+            except Mismatch as mismatch:
+                raise InvalidEvent(event_type, mismatch.path, mismatch.found, mismatch.expected) from None
+            buffer = BytesIO()
+            buffer.write(prefix)
+            schemaless_writer(buffer, schema, record)
+            return buffer.getvalue()
+
+        with self._lock:
+            self._encoders[cls] = encode
+        return encode
+
+    def decode(self, value: bytes | None, cls: type[P]) -> P:
+        """The event of these bytes; asks the registry for a schema id that is new to this codec.
+
+        Args:
+            value: A Kafka message's value.
+            cls: The generated event class to read it as.
+
+        Raises:
+            DecodeError: Not the wire format, an unknown schema id, or a body that doesn't fit its schema.
+            RegistryError: The registry doesn't answer.
+        """
+        while True:
+            try:
+                return self.decode_cached(value, cls)
+            except SchemaNotCached as missing:
+                self.learn(missing.schema_id)
+
+    def decode_cached(self, value: bytes | None, cls: type[P]) -> P:
+        """As `decode`, but without the network.
+
+        Raises:
+            SchemaNotCached: Call `learn` with its `schema_id`, then try again.
+            DecodeError: As in `decode`.
+        """
+        if value is None:
+            raise DecodeError(f"There is no value (a tombstone); expected a {cls.__contract__.type}.")
+        if len(value) < PREFIX_BYTES or value[0] != MAGIC:
+            raise DecodeError(
+                f"The value doesn't start with the Confluent wire format's 0x00 and a schema id of 4 bytes; "
+                f"it starts with {value[:8].hex(' ') or 'nothing'} ({len(value)} bytes)."
+            )
+        schema_id = int.from_bytes(value[1:PREFIX_BYTES], "big")
+        decoder = self._decoders.get((cls, schema_id))
+        if decoder is None:
+            decoder = self._build_decoder(cls, schema_id)
+        result: P = decoder(value)
+        return result
+
+    def learn(self, schema_id: int) -> None:
+        """Fetch a writer's schema, once; an id that means nothing is remembered as such for a while.
+
+        Raises:
+            RegistryError: The registry doesn't answer.
+        """
+        with self._lock:
+            if schema_id in self._writers or self._unknown_reason(schema_id) is not None:
+                return
+        try:
+            schema = parse_schema(self._ids.schema_by_id(schema_id))
+        except DecodeError as error:
+            with self._lock:
+                if len(self._unknown) > 10_000:
+                    # Garbage can hold any id: what is remembered of it stays bounded.
+                    self._unknown.clear()
+                self._unknown[schema_id] = (time.monotonic() + UNKNOWN_ID_SECONDS, error)
+            return
+        with self._lock:
+            self._writers[schema_id] = schema
+
+    def _unknown_reason(self, schema_id: int) -> DecodeError | None:
+        until, error = self._unknown.get(schema_id, (0.0, None))
+        return error if time.monotonic() < until else None
+
+    def _reader_schema(self, cls: type[Payload]) -> Any:
+        schema = self._readers.get(cls)
+        if schema is None:
+            schema = self._readers[cls] = parse_schema(cls.__contract__.schema)
+        return schema
+
+    def _build_decoder(self, cls: type[Payload], schema_id: int) -> Callable[[bytes], Any]:
+        if schema_id not in self._writers:
+            reason = self._unknown_reason(schema_id)
+            if reason is not None:
+                raise DecodeError(reason.message, hint=reason.hint)
+            raise SchemaNotCached(schema_id)
+        writer, reader = self._writers[schema_id], self._reader_schema(cls)
+        from_record = cls.from_record
+        event_type = cls.__contract__.type
+        # Without a reader's schema fastavro compares none on each call (_read.pyx, schemaless_reader).
+        resolve_to = None if writer == reader else reader
+
+        def decode(value: bytes) -> Any:
+            buffer = BytesIO(value)
+            buffer.seek(PREFIX_BYTES)
+            try:
+                record = schemaless_reader(buffer, writer, resolve_to)
+            except SchemaResolutionError as error:
+                raise DecodeError(
+                    f"Schema {schema_id} of the writer can't be read as {event_type}: {error}."
+                ) from error
+            except Exception as error:  # hostile bytes make fastavro raise nearly anything
+                raise DecodeError(
+                    f"The body doesn't fit schema {schema_id} ({type(error).__name__}: {error}); {len(value)} bytes."
+                ) from error
+            if buffer.tell() != len(value):
+                raise DecodeError(
+                    f"{len(value) - buffer.tell()} bytes follow the event of schema {schema_id}; expected none."
+                )
+            if type(record) is not dict:
+                raise DecodeError(f"Schema {schema_id} is not a record; expected a {event_type}.")
+            return from_record(record)
+
+        with self._lock:
+            self._decoders[cls, schema_id] = decode
+        return decode

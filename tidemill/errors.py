@@ -1,0 +1,221 @@
+"""Every error that Tidemill raises, as one tree.
+
+    TidemillError
+    ├── ConfigError              a setting is missing or makes no sense
+    ├── ContractError            an event and its contract don't fit
+    │   ├── InvalidEvent             a field holds what its schema doesn't allow
+    │   ├── UnknownEventType         no contract has this name
+    │   ├── SchemaNotRegistered      the registry doesn't know this schema
+    │   └── IncompatibleSchema       a changed schema would break readers
+    ├── DecodeError              bytes that are not an event of a known schema
+    ├── RegistryError            the schema registry didn't answer as it should   (retriable)
+    ├── BrokerError              Kafka didn't do what was asked
+    │   ├── BrokerUnreachable        no broker answers                            (retriable)
+    │   ├── UnknownTopic             the topic doesn't exist
+    │   └── NotAuthorized            the broker refuses this client
+    ├── PublishError             an event was not published
+    │   ├── EventTooLarge            larger than the topic takes
+    │   ├── BufferFull               the local buffer stayed full                 (retriable)
+    │   ├── NotDelivered             the broker didn't acknowledge                (retriable)
+    │   └── PublisherClosed          the publisher was closed before
+    ├── StreamError              a stream can't start as it is declared
+    ├── HandlerError             a handler's work on one event failed
+    │   ├── Reject                   raised by handlers: never try again
+    │   ├── HandlerTimeout           it ran longer than its time limit            (retriable)
+    │   ├── HandlerDied              its process ended under it                   (retriable)
+    │   └── HandlerCancelled         it raised CancelledError by itself           (retriable)
+    ├── StoreError               bytes in the object store
+    │   ├── ForbiddenUri             outside the allowed prefixes
+    │   ├── ObjectMissing            nothing there
+    │   ├── ObjectTooLarge           more bytes than allowed
+    │   └── StoreUnavailable         the store didn't answer                      (retriable)
+    └── LocalError               the local stack can't start or stop
+
+Whether trying again can help is data on the error (`retriable`), so that no caller keeps a list of classes.
+A message says what was found, what was expected and, in `hint`, what to do next.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class TidemillError(Exception):
+    """Root of all errors of this library.
+
+    Args:
+        message: What was found and what was expected, in one sentence.
+        hint: What to do next; shown after the message.
+        retriable: Overrides the class's answer to "can trying again help?" for this one error.
+    """
+
+    retriable: bool = False
+
+    def __init__(self, message: str, *, hint: str | None = None, retriable: bool | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if retriable is not None:
+            self.retriable = retriable
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Subclasses take other arguments, and errors cross process borders: rebuild from the state alone.
+        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+
+
+def _rebuild(cls: type[TidemillError], args: tuple[Any, ...], state: dict[str, Any]) -> TidemillError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigError(TidemillError):
+    """A setting is missing or makes no sense."""
+
+
+class ContractError(TidemillError):
+    """An event and its contract don't fit, or the contract itself is wrong."""
+
+
+class InvalidEvent(ContractError):
+    """A field holds what its schema doesn't allow.
+
+    Args:
+        event_type: The type of the event, e.g. `image.requested`.
+        field: Path of the field, e.g. `renditions[1].width`.
+        found: The offending value; the message shows at most 80 characters of it.
+        expected: What the schema allows there, in words.
+    """
+
+    def __init__(self, event_type: str, field: str, found: object, expected: str) -> None:
+        shown = repr(found)
+        if len(shown) > 80:
+            shown = shown[:77] + "..."
+        super().__init__(f"{event_type}: field {field!r} must be {expected}, found {shown} ({type(found).__name__}).")
+        self.event_type = event_type
+        self.field = field
+        self.expected = expected
+
+
+class UnknownEventType(ContractError):
+    """No contract has this name."""
+
+
+class SchemaNotRegistered(ContractError):
+    """The schema registry doesn't know this schema under its subject."""
+
+
+class IncompatibleSchema(ContractError):
+    """A changed schema would break readers or writers that are already there."""
+
+
+class DecodeError(TidemillError):
+    """Bytes that are not an event of a known schema."""
+
+
+class RegistryError(TidemillError):
+    """The schema registry didn't answer, or not as it should."""
+
+    retriable = True
+
+
+class BrokerError(TidemillError):
+    """Kafka didn't do what was asked."""
+
+
+class BrokerUnreachable(BrokerError):
+    """No broker answers at the given addresses."""
+
+    retriable = True
+
+
+class UnknownTopic(BrokerError):
+    """The topic doesn't exist on the broker."""
+
+
+class NotAuthorized(BrokerError):
+    """The broker refuses this client's credentials or what it wants to do."""
+
+
+class PublishError(TidemillError):
+    """An event was not published."""
+
+
+class EventTooLarge(PublishError):
+    """An event is larger than the producer or the topic takes."""
+
+
+class BufferFull(PublishError):
+    """The local buffer of events that wait for the broker stayed full for too long."""
+
+    retriable = True
+
+
+class NotDelivered(PublishError):
+    """The broker didn't acknowledge an event in time; whether it was written may be unknown."""
+
+    retriable = True
+
+
+class PublisherClosed(PublishError):
+    """The publisher was closed before this call."""
+
+
+class StreamError(TidemillError):
+    """A stream can't start as it is declared."""
+
+
+class HandlerError(TidemillError):
+    """A handler's work on one event failed."""
+
+
+class Reject(HandlerError):
+    """Raise it in a handler to send the event to the dead letters at once: trying again can't help."""
+
+
+class HandlerTimeout(HandlerError):
+    """A handler ran longer than its stream's time limit."""
+
+    retriable = True
+
+
+class HandlerDied(HandlerError):
+    """The process that ran a handler ended under it (killed, out of memory, crashed)."""
+
+    retriable = True
+
+
+class HandlerCancelled(HandlerError):
+    """A handler raised CancelledError by itself; nobody had asked it to stop."""
+
+    retriable = True
+
+
+class StoreError(TidemillError):
+    """Bytes in the object store could not be read or written."""
+
+
+class ForbiddenUri(StoreError):
+    """A URI lies outside the allowed prefixes, or tries to leave them."""
+
+
+class ObjectMissing(StoreError):
+    """There is nothing at this URI."""
+
+
+class ObjectTooLarge(StoreError):
+    """An object has more bytes than are allowed."""
+
+
+class StoreUnavailable(StoreError):
+    """The object store didn't answer; it may later."""
+
+    retriable = True
+
+
+class LocalError(TidemillError):
+    """The local stack can't be started or stopped."""

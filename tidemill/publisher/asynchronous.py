@@ -1,0 +1,217 @@
+"""AsyncPublisher: for asyncio. The delivery thread hands reports to the event loop in batches, one wake-up for many."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from tidemill.codec import Codec
+from tidemill.contracts.contract import Payload
+from tidemill.errors import TidemillError
+from tidemill.event import Event
+from tidemill.publisher.core import ProducerCore
+from tidemill.publisher.preparing import Outgoing, Preparer, UserHeaders
+from tidemill.publisher.receipt import Delivered
+
+if TYPE_CHECKING:
+    from tidemill.config import Settings
+
+logger = logging.getLogger("tidemill.publisher")
+
+
+class AsyncReceipt:
+    """What `await AsyncPublisher.publish(...)` returns: the event's id at once; await it for the acknowledgement."""
+
+    __slots__ = ("_callback", "_delivered", "_error", "_waiters", "id")
+
+    def __init__(self, event_id: str, callback: Callable[[AsyncReceipt], None] | None = None) -> None:
+        self.id = event_id
+        self._callback = callback
+        self._delivered: Delivered | None = None
+        self._error: TidemillError | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    def __repr__(self) -> str:
+        return f"AsyncReceipt({self.id!r}, {self._error or self._delivered or 'waiting'})"
+
+    @property
+    def done(self) -> bool:
+        """Whether the broker's answer is there."""
+        return self._delivered is not None or self._error is not None
+
+    @property
+    def error(self) -> TidemillError | None:
+        """Why it failed, if it has."""
+        return self._error
+
+    def __await__(self) -> Generator[Any, None, Delivered]:
+        return self._wait().__await__()
+
+    async def result(self, timeout: float | None = None) -> Delivered:
+        """Wait for the acknowledgement, at most so many seconds; raises as `Receipt.result`, or TimeoutError."""
+        return await asyncio.wait_for(self._wait(), timeout)
+
+    async def _wait(self) -> Delivered:
+        if not self.done:
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters = [*(self._waiters or ()), waiter]
+            await waiter
+        if self._error is not None:
+            raise self._error
+        assert self._delivered is not None
+        return self._delivered
+
+    def _settle(self, delivered: Delivered | None, error: TidemillError | None) -> None:
+        self._delivered, self._error = delivered, error
+        for waiter in self._waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._callback is not None:
+            self._callback(self)
+
+
+class AsyncPublisher:
+    """Publishes events from one event loop; the same checks and promises as `Publisher`.
+
+        async with AsyncPublisher() as publisher:
+            receipt = await publisher.publish(ImageRequested(...))
+            delivered = await receipt
+
+    Args:
+        settings: Default: from the environment (`load_settings`).
+        codec: Default: one over the registry of the settings.
+        kafka: librdkafka settings that win over ours.
+    """
+
+    _core_type: ClassVar[type[ProducerCore]] = ProducerCore
+
+    def __init__(
+        self, settings: Settings | None = None, *, codec: Codec | None = None, kafka: dict[str, Any] | None = None
+    ) -> None:
+        if settings is None:
+            from tidemill.config import load_settings
+
+            settings = load_settings()
+        self._settings = settings
+        if codec is None:
+            from tidemill.contracts.registry import Registry
+
+            codec = Codec(Registry(settings))
+        self._preparer = Preparer(settings, codec)
+        self._core = self._core_type(settings, kafka)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._reports: deque[tuple[AsyncReceipt, Any, Any]] = deque()
+        self._woken = False
+        self._room = asyncio.Event()
+        self._prepared: set[type] = set()
+
+    def open(self) -> None:
+        """Connect now, so that the first event doesn't wait for it; otherwise the first event connects."""
+        self._core.open()
+
+    async def publish(
+        self,
+        event: Payload,
+        *,
+        key: str | bytes | None = None,
+        subject: str | None = None,
+        cause: Event[Any] | None = None,
+        headers: UserHeaders | None = None,
+        id: str | None = None,
+    ) -> AsyncReceipt:
+        """Publish one event; returns once it is in the local buffer. Arguments and errors as `Publisher.publish`."""
+        cls = type(event)
+        if cls not in self._prepared and hasattr(cls, "__contract__"):
+            # Only the first event of a class asks the registry; that must not hold up the loop.
+            await asyncio.to_thread(self._preparer.codec.prepare, cls)
+            self._prepared.add(cls)
+        message = self._preparer.prepare(event, key=key, subject=subject, cause=cause, headers=headers, event_id=id)
+        return await self.send(message)
+
+    async def send(self, message: Outgoing, callback: Callable[[AsyncReceipt], None] | None = None) -> AsyncReceipt:
+        """Produce a message that is already encoded; raises BufferFull, PublisherClosed or what the broker refuses.
+
+        Args:
+            message: The message.
+            callback: Called on the loop with the receipt when it is settled, without a task of its own.
+        """
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        receipt = AsyncReceipt(message.id, callback)
+
+        def on_delivery(error: Any, delivered: Any) -> None:
+            self._report(receipt, error, delivered)
+
+        if not self._core.produce(message, on_delivery):
+            deadline = time.monotonic() + self._settings.buffer_wait_seconds
+            while not self._core.produce(message, on_delivery):
+                if time.monotonic() >= deadline:
+                    raise self._core.buffer_full()
+                self._room.clear()
+                try:
+                    await asyncio.wait_for(self._room.wait(), 0.1)
+                except TimeoutError:
+                    continue
+        return receipt
+
+    def _report(self, receipt: AsyncReceipt, error: Any, message: Any) -> None:
+        # In whichever thread librdkafka serves the report. The flag is cleared before the queue is read, so a report
+        # either finds it cleared and wakes the loop, or is read by the wake-up that is already under way.
+        self._reports.append((receipt, error, message))
+        if not self._woken:
+            self._woken = True
+            assert self._loop is not None
+            try:
+                self._loop.call_soon_threadsafe(self._settle)
+            except RuntimeError:
+                # The loop is closed: nobody can wait for these receipts; failures still count for close().
+                self._settle()
+
+    def _settle(self) -> None:
+        self._woken = False
+        self._room.set()
+        reports, core = self._reports, self._core
+        while reports:
+            receipt, error, message = reports.popleft()
+            try:
+                if error is not None:
+                    receipt._settle(None, core.error_for(error, message.topic()))
+                else:
+                    core.down = None
+                    receipt._settle(Delivered(message.topic(), message.partition(), message.offset()), None)
+            except Exception:
+                # A callback's fault must not keep the other receipts from being settled.
+                logger.exception("the callback of event %s failed", receipt.id)
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until everything published so far is acknowledged; raises as `Publisher.flush`."""
+        limit = self._settings.delivery_timeout_seconds if timeout is None else timeout
+        try:
+            await asyncio.to_thread(self._core.flush, limit)
+        finally:
+            # Reports that the delivery thread has queued are settled before flush() returns.
+            await asyncio.sleep(0)
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Flush and stop. Calling it again does nothing. Raises as `flush` does."""
+        limit = self._settings.delivery_timeout_seconds if timeout is None else timeout
+        await asyncio.to_thread(self._core.close, limit)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.close()
+            return
+        try:
+            await self.close()
+        except TidemillError as lost:
+            error.add_note(f"While closing the publisher: {lost}")

@@ -1,0 +1,179 @@
+"""Publisher: for threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from tidemill.codec import Codec
+from tidemill.contracts.contract import Payload
+from tidemill.errors import TidemillError
+from tidemill.event import Event
+from tidemill.publisher.core import ProducerCore
+from tidemill.publisher.preparing import Preparer, UserHeaders
+from tidemill.publisher.receipt import Delivered
+
+if TYPE_CHECKING:
+    from tidemill.config import Settings
+
+
+class Receipt:
+    """What `Publisher.publish` returns: the event's id at once, the acknowledgement when asked for."""
+
+    __slots__ = ("_core", "_delivered", "_error", "_settled", "id")
+
+    def __init__(self, event_id: str, core: ProducerCore, settled: threading.Condition) -> None:
+        self.id = event_id
+        self._core = core
+        self._settled = settled
+        self._delivered: Delivered | None = None
+        self._error: TidemillError | None = None
+
+    def __repr__(self) -> str:
+        state = self._error or self._delivered or "waiting"
+        return f"Receipt({self.id!r}, {state})"
+
+    @property
+    def done(self) -> bool:
+        """Whether the broker's answer is there."""
+        return self._delivered is not None or self._error is not None
+
+    def result(self, timeout: float | None = None) -> Delivered:
+        """Wait for the broker's acknowledgement.
+
+        Args:
+            timeout: Seconds to wait at most; None waits until it is acknowledged or has failed
+                (`delivery_timeout_seconds`).
+
+        Returns:
+            Topic, partition and offset.
+
+        Raises:
+            NotDelivered: Not acknowledged, in this time or for good.
+            BrokerUnreachable: No broker answers.
+            UnknownTopic, EventTooLarge, NotAuthorized, BrokerError: The broker refused it.
+        """
+        if not self.done:
+            with self._settled:
+                self._settled.wait_for(lambda: self.done, timeout)
+        if self._error is not None:
+            raise self._error
+        if self._delivered is None:
+            raise self._core.waiting_error(self.id, timeout or 0.0)
+        return self._delivered
+
+    def _on_delivery(self, error: Any, message: Any) -> None:
+        if error is not None:
+            self._error = self._core.error_for(error, message.topic())
+        else:
+            self._core.down = None
+            self._delivered = Delivered(message.topic(), message.partition(), message.offset())
+        with self._settled:
+            self._settled.notify_all()
+
+
+class Publisher:
+    """Publishes events; thread-safe, one per program.
+
+    As a context manager it is closed, and so everything delivered or an error raised, at the end of the block:
+
+        with Publisher() as publisher:
+            receipt = publisher.publish(ImageRequested(source="file:///photos/1.jpg", renditions=[...]))
+            print(receipt.id, receipt.result(timeout=10))
+
+    Args:
+        settings: Default: from the environment (`load_settings`).
+        codec: Default: one over the registry of the settings.
+        kafka: librdkafka settings that win over ours.
+    """
+
+    _core_type: ClassVar[type[ProducerCore]] = ProducerCore
+
+    def __init__(
+        self, settings: Settings | None = None, *, codec: Codec | None = None, kafka: dict[str, Any] | None = None
+    ) -> None:
+        if settings is None:
+            from tidemill.config import load_settings
+
+            settings = load_settings()
+        self._settings = settings
+        if codec is None:
+            from tidemill.contracts.registry import Registry
+
+            codec = Codec(Registry(settings))
+        self._preparer = Preparer(settings, codec)
+        self._core = self._core_type(settings, kafka)
+        self._settled = threading.Condition()
+
+    def publish(
+        self,
+        event: Payload,
+        *,
+        key: str | bytes | None = None,
+        subject: str | None = None,
+        cause: Event[Any] | None = None,
+        headers: UserHeaders | None = None,
+        id: str | None = None,
+    ) -> Receipt:
+        """Publish one event; returns as soon as it is in the local buffer.
+
+        Args:
+            event: An instance of a generated event class.
+            key: Events of one key keep their order; None takes the field that the contract names.
+            subject: What the event is about (CloudEvents `subject`).
+            cause: The event that led to this one; passes on its job and its trace.
+            headers: Further headers; names that start with ce_ or tm_ are the envelope's.
+            id: Id to use, so that publishing again is the same event; None makes a UUIDv7.
+
+        Returns:
+            The receipt: `receipt.id` at once, `receipt.result(timeout)` for the acknowledgement.
+
+        Raises:
+            InvalidEvent: A field holds what the schema doesn't allow.
+            EventTooLarge: Larger than `max_event_bytes`.
+            BufferFull: The buffer stayed full for `buffer_wait_seconds`.
+            SchemaNotRegistered, RegistryError: The first event of a class, if its schema can't be looked up.
+            PublisherClosed: After `close`.
+        """
+        message = self._preparer.prepare(event, key=key, subject=subject, cause=cause, headers=headers, event_id=id)
+        receipt = Receipt(message.id, self._core, self._settled)
+        if not self._core.produce(message, receipt._on_delivery):
+            deadline = time.monotonic() + self._settings.buffer_wait_seconds
+            while not self._core.produce(message, receipt._on_delivery):
+                if time.monotonic() >= deadline:
+                    raise self._core.buffer_full()
+                self._core.producer.poll(0.05)
+        return receipt
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until everything published so far is acknowledged.
+
+        Args:
+            timeout: Seconds; None means `delivery_timeout_seconds`.
+
+        Raises:
+            NotDelivered: Anything published since the last flush was not delivered; says how many and why.
+            BrokerUnreachable: No broker answers.
+        """
+        self._core.flush(self._settings.delivery_timeout_seconds if timeout is None else timeout)
+
+    def close(self, timeout: float | None = None) -> None:
+        """Flush and stop. Calling it again does nothing. Raises as `flush` does."""
+        self._core.close(self._settings.delivery_timeout_seconds if timeout is None else timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        try:
+            self.close()
+        except TidemillError as lost:
+            # The block's own error goes on; what was not delivered must be told with it.
+            error.add_note(f"While closing the publisher: {lost}")

@@ -1,0 +1,47 @@
+"""What is looked at before a worker starts, so that a mistake is an answer at once and not a log line at night."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tidemill import broker
+from tidemill.errors import UnknownTopic
+
+if TYPE_CHECKING:
+    from tidemill.config import Settings
+    from tidemill.runtime.stream import Stream
+
+
+def needed_topics(stream: Stream) -> dict[str, str]:
+    """Topics that a stream needs, without the namespace -> what for."""
+    contract = stream.payload.__contract__
+    needed = {
+        contract.topic: f"{stream.name} reads it",
+        contract.dead_topic: f"{stream.name} writes dead letters to it",
+    }
+    for cls in stream.outputs:
+        needed.setdefault(cls.__contract__.topic, f"{stream.name} publishes {cls.__contract__.type} to it")
+    return needed
+
+
+def check_topics(streams: Sequence[Stream], settings: Settings) -> None:
+    """Refuse to start where a topic is missing.
+
+    Raises:
+        UnknownTopic: Names every missing topic and what it is for.
+        BrokerUnreachable, NotAuthorized: The cluster can't be asked.
+    """
+    there = broker.cluster_metadata(settings, timeout_seconds=10.0).topics
+    missing = {
+        settings.qualified(topic): why
+        for stream in streams
+        for topic, why in needed_topics(stream).items()
+        if settings.qualified(topic) not in there
+    }
+    if missing:
+        listed = "; ".join(f"{topic} ({why})" for topic, why in missing.items())
+        raise UnknownTopic(
+            f"Topics are missing at {settings.bootstrap_servers}: {listed}.",
+            hint="Create them from the contracts with `tidemill topics apply`.",
+        )

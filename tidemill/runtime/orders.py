@@ -1,0 +1,24 @@
+"""What a supervisor tells its worker processes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the supervisor tells a process to do."""
+
+    streams: list[str]
+    concurrency: int | None
+    drain_seconds: float
+
+    def to_argument(self) -> str:
+        """As a command-line argument."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_argument(cls, argument: str) -> Orders:
+        """From a command-line argument."""
+        return cls(**json.loads(argument))

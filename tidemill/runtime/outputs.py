@@ -1,0 +1,103 @@
+"""What handlers return, on its way into Kafka: outputs get derived ids, dead letters keep their bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tidemill.event import Event, derived_id
+from tidemill.publisher import AsyncPublisher, AsyncReceipt
+from tidemill.publisher.preparing import Preparer
+from tidemill.runtime.deadletter import HEADROOM_BYTES, dead_letter
+from tidemill.runtime.work import Output
+
+if TYPE_CHECKING:
+    from tidemill.codec import Codec
+    from tidemill.config import Settings
+    from tidemill.event import Message
+    from tidemill.runtime.partition import Unit
+    from tidemill.runtime.stream import Stream
+
+OUTPUT_LINGER_MS = 2
+"""Short: a key's next event waits for the acknowledgement of what the one before it published."""
+
+
+class Outputs:
+    """Publishes for one stream.
+
+    Args:
+        stream: The stream; its name is part of the derived ids.
+        settings: Addresses, namespace, limits.
+        codec: Encodes the payloads.
+    """
+
+    def __init__(self, stream: Stream, settings: Settings, codec: Codec) -> None:
+        self._stream = stream
+        self._preparer = Preparer(settings, codec)
+        self._publisher = AsyncPublisher(
+            settings,
+            codec=codec,
+            kafka={
+                "linger.ms": min(settings.linger_ms, OUTPUT_LINGER_MS),
+                "message.max.bytes": settings.max_event_bytes + HEADROOM_BYTES,
+            },
+        )
+        self._dead_topic = settings.qualified(stream.payload.__contract__.dead_topic)
+
+    async def publish(
+        self, unit: Unit, events: list[Event[Any]], outputs: list[Output], settled: Callable[[Unit, AsyncReceipt], None]
+    ) -> None:
+        """Send the outputs of a unit; `settled` is called on the loop for each, once the broker has answered.
+
+        Args:
+            unit: Its `pending` counts the receipts that are awaited.
+            events: The event handled, or those of the batch.
+            outputs: What was returned.
+            settled: Called with each receipt.
+
+        Raises:
+            ContractError, PublishError: An output can't be published; those before it may already be on their way.
+        """
+        counts: dict[str, int] = {}
+        messages = []
+        for output in outputs:
+            cause = output.cause or events[-1]
+            index = counts[cause.id] = counts.get(cause.id, -1) + 1
+            messages.append(
+                self._preparer.prepare(
+                    output.payload,
+                    key=output.key,
+                    subject=output.subject,
+                    headers=output.headers,
+                    cause=cause,
+                    event_id=derived_id(cause.id, f"{self._stream.name}:{index}"),
+                )
+            )
+        unit.pending = len(messages)
+        for sent, message in enumerate(messages):
+            try:
+                await self._publisher.send(message, lambda receipt: settled(unit, receipt))
+            except BaseException:
+                # What was not sent will never be settled.
+                unit.pending -= len(messages) - sent
+                raise
+
+    async def prepare(self) -> None:
+        """Look up the schemas of what the stream says it returns, and connect, so that the first output doesn't wait.
+
+        Raises:
+            SchemaNotRegistered, RegistryError: The registry doesn't know one of them, or doesn't answer.
+        """
+        self._publisher.open()
+        for cls in self._stream.outputs:
+            await asyncio.to_thread(self._preparer.codec.prepare, cls)
+
+    async def bury(self, message: Message, error: BaseException, attempts: int) -> None:
+        """Write a dead letter and wait for its acknowledgement; raises if it isn't written."""
+        receipt = await self._publisher.send(dead_letter(self._dead_topic, message, self._stream, error, attempts))
+        await receipt
+
+    async def close(self, timeout_seconds: float) -> None:
+        """Deliver what is on its way, then stop; raises NotDelivered where that fails."""
+        await self._publisher.close(timeout_seconds)

@@ -1,0 +1,62 @@
+"""The main program of a worker process: `python -m tidemill.runtime.process '<json>'`, started by the supervisor.
+
+Not for people: `tidemill worker` is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+# First of all: a SIGTERM that comes while the imports below run must end this process in good order; nothing has begun.
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+
+
+def main(argument: str) -> int:
+    """Run the worker that the argument describes; returns the exit status."""
+    import asyncio
+
+    from tidemill.config import load_settings
+    from tidemill.errors import TidemillError
+    from tidemill.runtime.discover import load_streams
+    from tidemill.runtime.orders import Orders
+    from tidemill.runtime.parent import die_with_parent
+    from tidemill.runtime.worker import EXIT_REFUSED, EXIT_UNAVAILABLE, Worker
+    from tidemill.telemetry import configure_logging, get_logger
+
+    die_with_parent(signal.SIGTERM)
+    orders = Orders.from_argument(argument)
+
+    async def run() -> int:
+        worker = Worker(
+            load_streams(orders.streams),
+            settings,
+            concurrency=orders.concurrency,
+            drain_seconds=orders.drain_seconds,
+        )
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(signum, worker.stop)
+        return await worker.run()
+
+    try:
+        settings = load_settings()
+        configure_logging(settings)
+        return asyncio.run(run())
+    except TidemillError as error:
+        if sys.stderr.isatty():
+            from tidemill.cli.terminal import report
+
+            report(error)
+        else:
+            get_logger("worker").critical("can't run", error=error.message, next=error.hint, kind=type(error).__name__)
+        return EXIT_UNAVAILABLE if error.retriable else EXIT_REFUSED
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads of handlers that could not be stopped must not hold up the end.
+    os._exit(status)

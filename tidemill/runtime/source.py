@@ -1,0 +1,262 @@
+"""The source: a confluent-kafka consumer in a thread of its own, feeding the stream's Faust agent and committing.
+
+The thread polls all the time, so that long work causes no rebalance; back-pressure is by pausing partitions. A batch is
+handed over before the next poll, so that no rebalance callback can run in between. Offsets come from the engine alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from tidemill import broker
+from tidemill.errors import StreamError
+from tidemill.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from confluent_kafka import Message
+
+    from tidemill.config import Settings
+    from tidemill.runtime.app import FeedingApp
+    from tidemill.runtime.engine import Engine
+
+COMMIT_EVERY_SECONDS = 0.5
+REVOKE_WAIT_SECONDS = 5.0
+"""How long a rebalance waits for running handlers of partitions that go elsewhere."""
+POLL_SECONDS = 0.1
+POLL_PAUSED_SECONDS = 0.01
+BATCH = 500
+
+_HOPELESS = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._AUTHENTICATION,
+        KafkaError.UNSUPPORTED_ASSIGNOR,
+        KafkaError.INVALID_GROUP_ID,
+    }
+)
+
+
+class Source:
+    """Consumes one stream's topic.
+
+    Args:
+        engine: Where events go and offsets come from.
+        app: The Faust app between them.
+        settings: Addresses, group protocol, namespace.
+    """
+
+    def __init__(self, engine: Engine, app: FeedingApp, settings: Settings) -> None:
+        self._engine = engine
+        self._app = app
+        self._settings = settings
+        self._topic = settings.qualified(engine.stream.topic)
+        self._halt = threading.Event()
+        self._handed_over = threading.Event()
+        self._paused: set[tuple[str, int]] = set()
+        self._commit_under_way = False
+        self._log = get_logger("source").bind(stream=engine.stream.name)
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Gets the exception if the thread can't go on."""
+        self.assigned = asyncio.Event()
+        """Set once the group has given this consumer its first partitions, which may be none."""
+        self._loop = asyncio.get_running_loop()
+        self._consumer = self._open()
+        self._thread = threading.Thread(target=self._run, name=f"source of {engine.stream.name}", daemon=True)
+
+    def _open(self) -> Consumer:
+        config = broker.consumer_config(self._settings, self._engine.stream.group)
+        try:
+            return Consumer({**config, "on_commit": self._on_commit, "error_cb": self._on_error})
+        except KafkaException as error:
+            raise broker.from_kafka(error.args[0], self._settings) from error
+
+    def start(self) -> None:
+        """Join the group and start to consume."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop polling, commit what is done, leave the group."""
+        self._halt.set()
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+
+    # -- in the consumer's thread ----------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
+            last_commit = time.monotonic()
+            while not self._halt.is_set():
+                self._poll()
+                self._regulate()
+                if time.monotonic() - last_commit >= COMMIT_EVERY_SECONDS:
+                    last_commit = time.monotonic()
+                    self._commit_soon()
+            self._commit_now([(part.topic, part.number) for part in self._engine.committable()])
+        except Exception as error:  # noqa: BLE001 - the thread's end must end the worker, with the reason
+            self._call(self._fail, error)
+        finally:
+            # close() would run the revocation callback and wait for the loop; everything is committed already.
+            self._halt.set()
+            self._consumer.close()
+
+    def _fail(self, error: Exception) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    def _call(self, function: Any, *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            # The loop is closed: the worker has ended already, and nobody is left to tell.
+            self._halt.set()
+
+    def _poll(self) -> None:
+        # consume(n, timeout) waits all of the timeout unless n messages come (confluent-kafka 2.x, Consumer.c): 28 ms
+        # of latency instead of 2. So: wait for one, then take what is there.
+        first = self._consumer.poll(POLL_PAUSED_SECONDS if self._paused else POLL_SECONDS)
+        if first is None:
+            return
+        batches: dict[tuple[str, int], list[Message]] = {}
+        for message in [first, *self._consumer.consume(BATCH - 1, 0)]:
+            error = message.error()
+            if error is not None:
+                self._complain(error)
+                continue
+            batches.setdefault((message.topic() or "", message.partition() or 0), []).append(message)
+        if batches:
+            self._handed_over.clear()
+            self._call(self._hand_over, batches)
+            while not self._handed_over.wait(1.0):
+                if self._halt.is_set():
+                    return
+
+    def _complain(self, error: KafkaError) -> None:
+        if error.code() in _HOPELESS or error.fatal():
+            raise broker.from_kafka(error, self._settings, topic=self._topic)
+        self._log.warning("consume", error=error.str(), code=error.name())
+
+    def _hand_over(self, batches: dict[tuple[str, int], list[Message]]) -> None:
+        for (topic, number), messages in batches.items():
+            if not self._app.put((self._engine.partition(topic, number), messages)):
+                self._fail(StreamError("The Faust agent has stopped listening; nothing more is consumed."))
+                return
+        self._handed_over.set()
+
+    def _regulate(self) -> None:
+        """Pause partitions with too much in hand, resume those with room again."""
+        stream, parts = self._engine.stream, list(self._engine.parts.items())
+        full = {key for key, part in parts if part.count >= stream.room or part.bytes >= stream.room_bytes}
+        if pause := full - self._paused:
+            self._consumer.pause([TopicPartition(*key) for key in pause])
+            self._paused |= pause
+        if not self._paused:
+            return
+        in_hand = dict(parts)
+        resume = {
+            key
+            for key in self._paused
+            if key not in in_hand
+            or (in_hand[key].count <= stream.room // 2 and in_hand[key].bytes <= stream.room_bytes // 2)
+        }
+        if resume:
+            self._paused -= resume
+            owned = {(part.topic, part.partition) for part in self._consumer.assignment()}
+            if still := resume & owned:
+                self._consumer.resume([TopicPartition(*key) for key in still])
+
+    def _commit_soon(self) -> None:
+        if self._commit_under_way:
+            return
+        offsets = [TopicPartition(part.topic, part.number, part.safe or 0) for part in self._engine.committable()]
+        if offsets:
+            self._commit_under_way = True
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            except KafkaException as error:
+                self._commit_under_way = False
+                self._log.warning("commit not sent, will try again", error=str(error))
+
+    def _on_commit(self, error: KafkaError | None, offsets: Sequence[TopicPartition]) -> None:
+        self._commit_under_way = False
+        self._note_commit(offsets)
+        if error is not None:
+            self._log.warning("commit refused, will try again", error=error.str())
+
+    def _note_commit(self, offsets: Sequence[TopicPartition]) -> None:
+        for done in offsets:
+            part = self._engine.parts.get((done.topic, done.partition))
+            if part is not None and done.error is None:
+                part.committed = done.offset
+
+    def _commit_now(self, keys: Sequence[tuple[str, int]]) -> None:
+        wanted = set(keys)
+        offsets = [
+            TopicPartition(part.topic, part.number, part.safe or 0)
+            for part in self._engine.committable()
+            if (part.topic, part.number) in wanted
+        ]
+        if not offsets:
+            return
+        try:
+            self._note_commit(self._consumer.commit(offsets=offsets, asynchronous=False) or [])
+        except KafkaException as error:
+            # What is not committed is delivered again to whoever has the partition next: late, not lost.
+            self._log.warning("last commit not done", error=str(error), partitions=sorted(n for _, n in wanted))
+
+    # -- rebalances, called by librdkafka from within poll() ---------------------------------------
+
+    def _on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        self._log.info("assigned", topic=self._topic, partitions=sorted(part.partition for part in partitions))
+        self._call(self.assigned.set)
+
+    def _on_revoke(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        keys = [(part.topic, part.partition) for part in partitions]
+        if not self._halt.is_set():
+            parts = [self._engine.parts[key] for key in keys if key in self._engine.parts]
+            quiet = asyncio.run_coroutine_threadsafe(self._engine.quiesce(parts, REVOKE_WAIT_SECONDS), self._loop)
+            try:
+                quiet.result(REVOKE_WAIT_SECONDS + 5)
+            except TimeoutError:
+                self._log.error("the event loop doesn't answer during a rebalance")
+            self._commit_now(keys)
+        self._log.info("revoked", topic=self._topic, partitions=sorted(number for _, number in keys))
+        self._forget(keys)
+
+    def _on_lost(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+        # Somebody else has them already: a commit now could only undo theirs.
+        keys = [(part.topic, part.partition) for part in partitions]
+        self._log.warning("lost", topic=self._topic, partitions=sorted(number for _, number in keys))
+        self._forget(keys)
+
+    def _forget(self, keys: Sequence[tuple[str, int]]) -> None:
+        self._paused.difference_update(keys)
+        if self._halt.is_set():
+            return
+        gone = threading.Event()
+
+        def forget() -> None:
+            self._engine.lose(keys)
+            gone.set()
+
+        self._call(forget)
+        while not gone.wait(1.0):
+            # Polling on before the engine knows could hand it events of a new assignment as if of the old.
+            if self._halt.is_set():
+                return
+
+    def _on_error(self, error: KafkaError) -> None:
+        if error.code() in _HOPELESS or error.fatal():
+            self._call(self._fail, broker.from_kafka(error, self._settings, topic=self._topic))
+        else:
+            self._log.warning("kafka", error=error.str())

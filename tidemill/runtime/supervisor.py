@@ -1,0 +1,117 @@
+"""The supervisor: starts worker processes, passes signals on, and replaces those that end when nobody told them to.
+
+It runs no handler and imports nothing that could fail or grow, so that it outlives what it watches.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tidemill.runtime.orders import Orders
+
+REFUSED = frozenset({69, 78})
+"""Exit statuses of a process that can't run where it is (`worker.EXIT_UNAVAILABLE`, `worker.EXIT_REFUSED`)."""
+RECYCLE = 75
+STEADY_SECONDS = 10.0
+"""A process that lived so long was up: from then on every end is a reason to start it again."""
+FIRST_RESTART_SECONDS = 0.5
+MOST_RESTART_SECONDS = 30.0
+POLL_SECONDS = 0.1
+
+
+@dataclass
+class Child:
+    """One worker process and its place."""
+
+    number: int
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    restart_at: float = 0.0
+    delay: float = FIRST_RESTART_SECONDS
+    ends: list[int] = field(default_factory=list)
+
+
+class Supervisor:
+    """Keeps worker processes running.
+
+    Args:
+        orders: What each of them does.
+        processes: How many.
+        say: Called with a line about each start and end.
+    """
+
+    def __init__(self, orders: Orders, processes: int, say: Callable[[str], None]) -> None:
+        self._orders = orders
+        self._children = [Child(number) for number in range(processes)]
+        self._say = say
+        self._signals = 0
+        self._kill_at = float("inf")
+        self._was_up = False
+
+    def run(self) -> int:
+        """Run until told to stop; returns the exit status: 0, or that of a process that ended badly."""
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._on_signal)
+        status = 0
+        while True:
+            now = time.monotonic()
+            for child in self._children:
+                if child.process is None:
+                    if not self._signals and now >= child.restart_at:
+                        self._start(child)
+                    continue
+                code = child.process.poll()
+                if code is None:
+                    self._was_up = self._was_up or now - child.started > STEADY_SECONDS
+                    continue
+                child.process = None
+                status = self._ended(child, code, now) or status
+            if self._signals and all(child.process is None for child in self._children):
+                return status
+            if now > self._kill_at:
+                self._send(signal.SIGKILL)
+            time.sleep(POLL_SECONDS)
+
+    def _start(self, child: Child) -> None:
+        child.process = subprocess.Popen(
+            [sys.executable, "-m", "tidemill.runtime.process", self._orders.to_argument()],
+            # Its own group: Ctrl-C reaches the supervisor alone, which passes it on once.
+            start_new_session=True,
+        )
+        child.started = time.monotonic()
+
+    def _ended(self, child: Child, code: int, now: float) -> int:
+        """Decide what follows the end of a process; returns the status that the supervisor should end with."""
+        if self._signals:
+            return 0 if code in (0, RECYCLE) else code if code > 0 else 128 - code
+        if code in REFUSED and not self._was_up:
+            self._stop_all()
+            return code
+        if now - child.started > STEADY_SECONDS or code == RECYCLE:
+            child.delay = FIRST_RESTART_SECONDS
+        wait = 0.0 if code == RECYCLE else child.delay
+        child.restart_at = now + wait
+        child.delay = min(child.delay * 2, MOST_RESTART_SECONDS)
+        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        self._say(f"worker process {child.number} {how}; starting it again" + (f" in {wait:g} s" if wait else ""))
+        return 0
+
+    def _on_signal(self, signum: int, _: object) -> None:
+        self._stop_all()
+
+    def _stop_all(self) -> None:
+        self._signals += 1
+        if self._signals == 1:
+            # A little more than a process gives itself: it ends hard by itself first.
+            self._kill_at = time.monotonic() + self._orders.drain_seconds + 5
+        self._send(signal.SIGTERM)
+
+    def _send(self, signum: signal.Signals) -> None:
+        for child in self._children:
+            if child.process is not None and child.process.poll() is None:
+                child.process.send_signal(signum)

@@ -1,0 +1,167 @@
+"""A worker: one process that runs streams until it is told to stop, or can't go on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tidemill.codec import Codec
+from tidemill.contracts.registry import Registry
+from tidemill.errors import TidemillError
+from tidemill.runtime.app import FeedingApp
+from tidemill.runtime.checks import check_topics
+from tidemill.runtime.engine import Engine
+from tidemill.runtime.invoke import Invoke
+from tidemill.runtime.outputs import Outputs
+from tidemill.runtime.source import Source
+from tidemill.runtime.watch import Watch
+from tidemill.telemetry import get_logger
+
+if TYPE_CHECKING:
+    from tidemill.config import Settings
+    from tidemill.runtime.stream import Stream
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_UNAVAILABLE = 69
+"""Kafka or the registry isn't there (EX_UNAVAILABLE of sysexits.h)."""
+EXIT_HARD = 70
+"""The deadline passed, or a second signal came, before everything was finished."""
+EXIT_RECYCLE = 75
+"""A handler could not be stopped; start this process again."""
+EXIT_REFUSED = 78
+"""The streams can't run as they are declared or configured (EX_CONFIG)."""
+
+
+@dataclass
+class Running:
+    """One stream at work."""
+
+    stream: Stream
+    engine: Engine
+    outputs: Outputs
+    app: FeedingApp
+    source: Source
+
+
+class Worker:
+    """Runs streams in this process.
+
+    Args:
+        streams: What to run.
+        settings: Addresses and limits.
+        concurrency: Events in work at once per stream, instead of what each declares.
+        drain_seconds: Time from the first signal to the end, whatever still runs.
+    """
+
+    def __init__(
+        self,
+        streams: Sequence[Stream],
+        settings: Settings,
+        *,
+        concurrency: int | None = None,
+        drain_seconds: float = 25.0,
+    ) -> None:
+        self._streams = streams
+        self._settings = settings
+        self._concurrency = concurrency
+        self._drain_seconds = drain_seconds
+        self._running: list[Running] = []
+        self._stop = asyncio.Event()
+        self._deadline: threading.Timer | None = None
+        self._log = get_logger("worker")
+
+    async def run(self) -> int:
+        """Run until `stop` is called, or until something can't go on.
+
+        Returns:
+            The exit status.
+
+        Raises:
+            TidemillError: A stream can't start, or its source failed.
+        """
+        await self._start()
+        self._log.info("ready", streams=[running.stream.name for running in self._running], pid=os.getpid())
+        watch = asyncio.create_task(Watch([running.engine for running in self._running]).run())
+        try:
+            return await self._until_told()
+        finally:
+            watch.cancel()
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+    def stop(self) -> None:
+        """Drain and end; a second call ends the process hard, as does the deadline."""
+        if self._stop.is_set():
+            self._log.error("told to stop a second time, ending now")
+            self._leave_hard()
+        self._deadline = threading.Timer(self._drain_seconds, self._deadline_passed)
+        self._deadline.daemon = True
+        self._deadline.start()
+        self._stop.set()
+
+    def _deadline_passed(self) -> None:
+        self._log.error("not finished in time, ending now", seconds=self._drain_seconds)
+        self._leave_hard()
+
+    @staticmethod
+    def _leave_hard() -> None:
+        sys.stderr.flush()
+        os._exit(EXIT_HARD)
+
+    async def _start(self) -> None:
+        await asyncio.to_thread(check_topics, self._streams, self._settings)
+        codec = Codec(Registry(self._settings))
+        for stream in self._streams:
+            concurrency = self._concurrency or stream.concurrency
+            invoke = Invoke(stream, self._settings, concurrency)
+            outputs = Outputs(stream, self._settings, codec)
+            await outputs.prepare()
+            engine = Engine(stream, codec, outputs, invoke)
+            app = FeedingApp(stream, self._settings, engine.feed)
+            await app.start()
+            engine.start(concurrency)
+            self._running.append(Running(stream, engine, outputs, app, Source(engine, app, self._settings)))
+        for running in self._running:
+            running.source.start()
+
+    async def _until_told(self) -> int:
+        told = asyncio.create_task(self._stop.wait())
+        recycled = [asyncio.create_task(running.engine.recycle.wait()) for running in self._running]
+        failed = [running.source.failed for running in self._running]
+        ends: list[asyncio.Future[Any]] = [told, *recycled, *failed]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        error = next((future.exception() for future in failed if future.done()), None)
+        status = EXIT_OK
+        if error is None and not self._stop.is_set():
+            self._log.error("a handler could not be stopped, this process is replaced")
+            status = EXIT_RECYCLE
+        for task in (told, *recycled):
+            task.cancel()
+        if not self._stop.is_set():
+            self.stop()
+        await self._drain()
+        if error is not None:
+            raise error
+        return status
+
+    async def _drain(self) -> None:
+        self._log.info("stopping", deadline_seconds=self._drain_seconds)
+        finished = await asyncio.gather(*(r.engine.drain(self._drain_seconds * 0.6) for r in self._running))
+        for running, done in zip(self._running, finished, strict=True):
+            if not done:
+                self._log.warning("handing back what is not finished", stream=running.stream.name)
+            await running.source.stop()
+            await running.engine.stop()
+            try:
+                await running.outputs.close(self._drain_seconds * 0.1)
+            except TidemillError as error:
+                # Their events are not committed: they run again elsewhere and publish the same ids.
+                self._log.warning("outputs not delivered", stream=running.stream.name, error=str(error))
+            await running.app.stop()
+        self._log.info("stopped", events={r.stream.name: r.engine.finished for r in self._running})

@@ -1,0 +1,175 @@
+"""The object store as the streams see it: read by URI inside what is allowed, write under names made from content.
+
+Relies on `Folder` for files and `Bucket` for clouds. Must never read outside the store and the allowed prefixes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tidemill.errors import ConfigError, ForbiddenUri, ObjectMissing, StoreError
+from tidemill.store.location import MEMORY, Location, shown
+
+if TYPE_CHECKING:
+    from tidemill.config import Settings
+
+_NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `Store.write` did: where the object is, and whether it had to be written."""
+
+    uri: str
+    written: bool
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What is known of an object without reading it."""
+
+    uri: str
+    size_bytes: int
+    modified: datetime
+
+
+class _Backend(Protocol):
+    def read(self, key: tuple[str, ...], max_bytes: int) -> bytes: ...
+    def head(self, key: tuple[str, ...]) -> tuple[int, datetime]: ...
+    def create(self, key: tuple[str, ...], data: bytes, content_type: str) -> bool: ...
+
+
+class Store:
+    """Reads objects by URI, writes objects by name.
+
+        store = Store.from_settings(load_settings())
+        data = store.read("file:///srv/uploads/a.jpg", max_bytes=64_000_000)
+        written = store.write("images/ab12.jpg", data, "image/jpeg")
+
+    It can be sent to another process, which opens its own connections; it holds none until the first use.
+
+    Args:
+        home: Where objects are written, and may be read.
+        allow: Further prefixes that may be read.
+    """
+
+    def __init__(self, home: Location, allow: tuple[Location, ...] = ()) -> None:
+        self.home = home
+        self.allow = allow
+        self._backends: dict[Location, _Backend] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Store:
+        """The store that Settings name.
+
+        Raises:
+            ConfigError: `store_url` or one of `store_allow` is no usable URI.
+        """
+        return cls.from_urls(settings.object_store, settings.store_allow)
+
+    @classmethod
+    def from_urls(cls, home: str, allow: Sequence[str] = ()) -> Store:
+        """The store at a URL, and further prefixes that may be read.
+
+        Raises:
+            ConfigError: One of them is no usable URI.
+        """
+        return cls(_setting("store_url", home), tuple(_setting("store_allow", prefix) for prefix in allow))
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Location, tuple[Location, ...]]]:
+        if self.home.scheme == MEMORY:
+            raise StoreError("A store in memory can't be sent to another process.", hint="Use a file:// store.")
+        return (type(self), (self.home, self.allow))
+
+    def read(self, uri: str, max_bytes: int) -> bytes:
+        """All bytes of an object.
+
+        Args:
+            uri: Where it is.
+            max_bytes: More are not read.
+
+        Raises:
+            ForbiddenUri: Outside the store and the allowed prefixes, or an attempt to leave them.
+            ObjectMissing: Nothing is there.
+            ObjectTooLarge: It has more than `max_bytes`.
+            StoreUnavailable: The store didn't answer (retriable).
+            StoreError: The store refuses.
+        """
+        backend, key = self._find(uri)
+        return backend.read(key, max_bytes)
+
+    def head(self, uri: str) -> ObjectInfo:
+        """Size and time of an object; raises what `read` raises."""
+        backend, key = self._find(uri)
+        size_bytes, modified = backend.head(key)
+        return ObjectInfo(uri, size_bytes, modified)
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is an object; raises what `read` raises, except ObjectMissing."""
+        try:
+            self.head(uri)
+        except ObjectMissing:
+            return False
+        return True
+
+    def write(self, name: str, data: bytes, content_type: str) -> Written:
+        """Write an object under a name that is made from its content.
+
+        Because of that, an object that is there under this name with this size is the same, and is left alone; one of
+        another size is damaged, and is replaced. Readers see all of it or nothing.
+
+        Args:
+            name: Path below the store, e.g. `images/ab12.jpg`: letters, digits, `.`, `_`, `-`, separated by `/`.
+            data: The bytes.
+            content_type: Media type, kept by buckets.
+
+        Raises:
+            ValueError: The name has other characters.
+            StoreUnavailable: The store didn't answer (retriable).
+            StoreError: The store refuses.
+        """
+        parts = tuple(name.split("/"))
+        if not all(_NAME_PART.fullmatch(part) for part in parts):
+            raise ValueError(f"Object names are letters, digits, '.', '_', '-', separated by '/': found {shown(name)}.")
+        place = Location(self.home.scheme, self.home.bucket, self.home.segments + parts)
+        backend, key = self._open(self.home, place)
+        return Written(place.uri, backend.create(key, data, content_type))
+
+    def _find(self, uri: str) -> tuple[_Backend, tuple[str, ...]]:
+        place = Location.parse(uri)
+        for prefix in (self.home, *self.allow):
+            if place.within(prefix):
+                return self._open(prefix, place)
+        raise ForbiddenUri(
+            f"URI {shown(uri)} lies outside the object store and the prefixes that this worker may read.",
+            hint="Put the object into the store, or add its prefix to TIDEMILL_STORE_ALLOW.",
+        )
+
+    def _open(self, prefix: Location, place: Location) -> tuple[_Backend, tuple[str, ...]]:
+        """The backend for a place, and the place's key in it."""
+        if place.scheme == "file":
+            folder = self._backends.get(prefix)
+            if folder is None:
+                from tidemill.store.folder import Folder
+
+                folder = self._backends[prefix] = Folder(Path("/", *prefix.segments))
+            return folder, place.below(prefix)
+        whole = Location(place.scheme, place.bucket, ())
+        bucket = self._backends.get(whole)
+        if bucket is None:
+            from tidemill.store.bucket import Bucket
+
+            bucket = self._backends[whole] = Bucket(whole)
+        return bucket, place.segments
+
+
+def _setting(name: str, uri: str) -> Location:
+    try:
+        return Location.parse(uri)
+    except ForbiddenUri as error:
+        raise ConfigError(f"Setting {name!r} can't be used: {error.message}", hint=error.hint) from error

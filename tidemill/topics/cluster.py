@@ -1,0 +1,231 @@
+"""Topics of a Kafka cluster: read, compared with the contracts, made and altered.
+
+Relies on Kafka's admin API through confluent-kafka. Doing it again changes nothing, and two at once don't disturb each
+other: a topic that another one has just made is as good as one's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ClusterMetadata,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from tidemill import broker
+from tidemill.config import Settings
+from tidemill.contracts.contract import Contract
+from tidemill.errors import BrokerError
+from tidemill.topics.plan import Change, plan
+from tidemill.topics.wanted import CLEANUP, MAX_BYTES, MIN_ISR, RETENTION, Topic, known_contracts, wanted_topics
+
+TIMEOUT_SECONDS = 15.0
+"""For each request to the cluster."""
+CONNECT_SECONDS = 5.0
+"""For the first one, which finds out whether anybody is there."""
+READY_SECONDS = 15.0
+"""How long new partitions may take to get leaders."""
+_EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
+_READ = (CLEANUP, RETENTION, MAX_BYTES, MIN_ISR)
+
+
+def read_topics(settings: Settings, names: Iterable[str] | None = None) -> dict[str, Topic]:
+    """Topics of the cluster and their settings, by name.
+
+    Args:
+        settings: The cluster's address.
+        names: Which ones, with the namespace; those that don't exist are left out. None means all.
+
+    Raises:
+        BrokerUnreachable, NotAuthorized, BrokerError: The cluster can't be asked.
+    """
+    admin = broker.admin_client(settings)
+    return _read(admin, settings, _metadata(admin, settings), names)
+
+
+def event_counts(settings: Settings, topics: Mapping[str, Topic]) -> dict[str, int]:
+    """Offsets between begin and end of each topic: the number of its events, or more where it is compacted or
+    transactional, since removed events and transaction markers count.
+
+    Raises:
+        BrokerError: An offset can't be read.
+    """
+
+    admin = broker.admin_client(settings)
+    counts = dict.fromkeys(topics, 0)
+    partitions = [TopicPartition(topic.name, number) for topic in topics.values() for number in range(topic.partitions)]
+    if not partitions:
+        return counts
+    for spec, sign in ((_EARLIEST, -1), (_LATEST, 1)):
+        asked = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT_SECONDS)
+        for partition, future in asked.items():
+            counts[partition.topic] += sign * _answer(future, settings, partition.topic).offset
+    return counts
+
+
+def difference(
+    settings: Settings, contracts: Sequence[Contract] | None = None, *, replication: int | None = None
+) -> list[Change]:
+    """What `apply` would do, and what it would leave as it is.
+
+    Args:
+        settings: The cluster's address, namespace, limits.
+        contracts: Default: all that are known (`known_contracts`).
+        replication: Copies of each partition; None means 3, or as many as there are brokers.
+
+    Raises:
+        ConfigError: The cluster is too small for that replication.
+        ContractError: The contracts can't be read.
+        BrokerUnreachable, NotAuthorized, BrokerError: The cluster can't be asked.
+    """
+    return _compare(broker.admin_client(settings), settings, contracts, replication)[0]
+
+
+def apply(
+    settings: Settings, contracts: Sequence[Contract] | None = None, *, replication: int | None = None
+) -> list[Change]:
+    """Make and alter topics until they are as their contracts say; never deletes one or lowers its partitions.
+
+    Returns when every new partition has a leader, so that events can be published at once.
+
+    Args:
+        settings: The cluster's address, namespace, limits.
+        contracts: Default: all that are known (`known_contracts`).
+        replication: Copies of each partition; None means 3, or as many as there are brokers.
+
+    Returns:
+        What was done, and what was left as it is; empty if all was well already.
+
+    Raises:
+        As `difference`.
+    """
+    admin = broker.admin_client(settings)
+    changes, wanted = _compare(admin, settings, contracts, replication)
+    _create(admin, settings, [wanted[change.topic] for change in changes if change.action == "create"])
+    _add_partitions(admin, settings, [wanted[change.topic] for change in changes if change.action == "add partitions"])
+    _set(admin, settings, [change for change in changes if change.action == "set"])
+    _wait_for_leaders(
+        admin,
+        settings,
+        {change.topic: wanted[change.topic].partitions for change in changes if change.action in _GROWING},
+    )
+    return changes
+
+
+_GROWING = ("create", "add partitions")
+
+
+def _compare(
+    admin: AdminClient, settings: Settings, contracts: Sequence[Contract] | None, replication: int | None
+) -> tuple[list[Change], dict[str, Topic]]:
+    known = known_contracts(settings) if contracts is None else contracts
+    metadata = _metadata(admin, settings)
+    wanted = {
+        topic.name: topic
+        for topic in wanted_topics(settings, known, brokers=len(metadata.brokers), replication=replication)
+    }
+    return plan(wanted.values(), _read(admin, settings, metadata, wanted)), wanted
+
+
+def _metadata(admin: AdminClient, settings: Settings) -> ClusterMetadata:
+    try:
+        return admin.list_topics(timeout=CONNECT_SECONDS)
+    except KafkaException as error:
+        raise broker.from_kafka(error.args[0], settings) from error
+
+
+def _read(
+    admin: AdminClient, settings: Settings, metadata: ClusterMetadata, names: Iterable[str] | None
+) -> dict[str, Topic]:
+
+    there = (
+        metadata.topics if names is None else {name: metadata.topics[name] for name in names if name in metadata.topics}
+    )
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in there]
+    answers = admin.describe_configs(resources, request_timeout=TIMEOUT_SECONDS) if resources else {}
+    topics = {}
+    for resource, future in answers.items():
+        config = _answer(future, settings, resource.name)
+        partitions = there[resource.name].partitions
+        topics[resource.name] = Topic(
+            name=resource.name,
+            partitions=len(partitions),
+            replication=min((len(each.replicas) for each in partitions.values()), default=0),
+            config={name: config[name].value for name in _READ if name in config},
+            internal=resource.name.startswith("__"),
+        )
+    return topics
+
+
+def _create(admin: AdminClient, settings: Settings, topics: Sequence[Topic]) -> None:
+
+    if not topics:
+        return
+    new = [NewTopic(topic.name, topic.partitions, topic.replication, config=topic.config) for topic in topics]
+    for name, future in admin.create_topics(new, request_timeout=TIMEOUT_SECONDS).items():
+        _answer(future, settings, name, fine=KafkaError.TOPIC_ALREADY_EXISTS)
+
+
+def _add_partitions(admin: AdminClient, settings: Settings, topics: Sequence[Topic]) -> None:
+
+    if not topics:
+        return
+    asked = admin.create_partitions(
+        [NewPartitions(topic.name, topic.partitions) for topic in topics], request_timeout=TIMEOUT_SECONDS
+    )
+    for name, future in asked.items():
+        # Another one may have added them meanwhile; whether there are enough, _wait_for_leaders finds out.
+        _answer(future, settings, name, fine=KafkaError.INVALID_PARTITIONS)
+
+
+def _set(admin: AdminClient, settings: Settings, changes: Sequence[Change]) -> None:
+
+    entries: dict[str, list[ConfigEntry]] = {}
+    for change in changes:
+        entry = ConfigEntry(change.setting, change.wanted, incremental_operation=AlterConfigOpType.SET)
+        entries.setdefault(change.topic, []).append(entry)
+    if not entries:
+        return
+    resources = [ConfigResource(ResourceType.TOPIC, name, incremental_configs=each) for name, each in entries.items()]
+    for resource, future in admin.incremental_alter_configs(resources, request_timeout=TIMEOUT_SECONDS).items():
+        _answer(future, settings, resource.name)
+
+
+def _wait_for_leaders(admin: AdminClient, settings: Settings, partitions: Mapping[str, int]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while partitions:
+        topics = _metadata(admin, settings).topics
+        partitions = {name: number for name, number in partitions.items() if _with_leader(topics.get(name)) < number}
+        if partitions and time.monotonic() >= deadline:
+            raise BrokerError(
+                f"Not every partition has a leader after {READY_SECONDS:g} s: {', '.join(sorted(partitions))}.",
+                hint="Look at the brokers' logs; `tidemill topics list` shows what there is.",
+                retriable=True,
+            )
+        if partitions:
+            time.sleep(0.05)
+
+
+def _with_leader(topic: Any) -> int:
+    return 0 if topic is None else sum(each.leader >= 0 for each in topic.partitions.values())
+
+
+def _answer(future: Future[Any], settings: Settings, topic: str, *, fine: int | None = None) -> Any:
+    try:
+        return future.result(timeout=TIMEOUT_SECONDS * 2)
+    except KafkaException as error:
+        if fine is not None and error.args[0].code() == fine:
+            return None
+        raise broker.from_kafka(error.args[0], settings, topic=topic) from error
