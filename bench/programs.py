@@ -34,14 +34,14 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 @contextmanager
 def running(arguments: Sequence[str], variables: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A program for the time of the block; its output is shown only if it ends by itself with an error."""
+    """A program for the time of the block; its output is shown only where the block fails."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(arguments, env=variables, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)
         try:
             yield process
-            if process.poll() not in (None, 0):
-                output.seek(0)
-                raise RuntimeError(f"{arguments} ended with {process.returncode}:\n{output.read().decode()[-4000:]}")
+        except Exception as error:
+            output.seek(0)
+            raise RuntimeError(f"{arguments}: {error}\n{output.read().decode()[-4000:]}") from error
         finally:
             process.terminate()
             try:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 PARTITIONER = "murmur2_random"
 """Java's default; librdkafka's own (CRC32) would send the same key elsewhere than every other client does."""
 
+BATCH_OVERHEAD_BYTES = 16_384
+"""What Kafka counts besides an event's own bytes: the header of its batch, and the length fields of its record."""
+
 logger = logging.getLogger("tidemill.kafka")
 
 
@@ -68,7 +71,8 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         "compression.type": settings.compression,
         "linger.ms": settings.linger_ms,
         "delivery.timeout.ms": round(settings.delivery_timeout_seconds * 1000),
-        "message.max.bytes": settings.max_event_bytes,
+        # Events are measured when they are published; librdkafka limits a whole batch with its framing.
+        "message.max.bytes": settings.max_event_bytes + BATCH_OVERHEAD_BYTES,
         # An unknown topic is an answer, not something to wait 30 s for.
         "topic.metadata.propagation.max.ms": 5000,
         "queue.buffering.max.kbytes": 131_072,
@@ -144,6 +148,7 @@ def start_hint(address: str) -> str:
 _UNREACHABLE = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE})
 _TIMED_OUT = frozenset({KafkaError._TIMED_OUT, KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT_QUEUE})
 _UNKNOWN = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
+_PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 _REFUSED = frozenset(
     {
         KafkaError._AUTHENTICATION,
@@ -191,5 +196,11 @@ def from_kafka(
         return NotDelivered(
             f"No acknowledgement{place} from {settings.bootstrap_servers} in time ({error.str()}).",
             hint="Whether it was written is unknown; publish it again with the same id.",
+        )
+    if code in _PURGED:
+        return NotDelivered(
+            f"The publisher was closed before {settings.bootstrap_servers} acknowledged this event"
+            f"{f' for topic {topic!r}' if topic else ''}.",
+            hint="Give close() more time, or publish the event again with the same id.",
         )
     return BrokerError(f"Kafka: {error.str()} ({error.name()}).", retriable=bool(error.retriable()))

@@ -16,15 +16,18 @@ from typing import Any, Protocol, TypeVar
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.read import SchemaResolutionError
+from fastavro.schema import SchemaParseException, UnknownType
 
 from tidemill.contracts.contract import Payload
-from tidemill.errors import DecodeError, InvalidEvent
+from tidemill.errors import ContractError, DecodeError, InvalidEvent
 from tidemill.validation import Mismatch, compile_check
 
 MAGIC = 0
 PREFIX_BYTES = 5
 UNKNOWN_ID_SECONDS = 30.0
 """How long an id that the registry doesn't know stays unknown before it is asked again."""
+MOST_UNKNOWN_IDS = 10_000
+"""Garbage can hold any id: what is remembered of it stays bounded."""
 
 P = TypeVar("P", bound=Payload)
 
@@ -58,7 +61,7 @@ class Codec:
         self._ids = ids
         self._lock = threading.Lock()
         self._encoders: dict[type, Callable[[Any], bytes]] = {}
-        self._writers: dict[int, Any] = {}
+        self._writers: dict[int, tuple[dict[str, Any], Any]] = {}
         self._unknown: dict[int, tuple[float, DecodeError]] = {}
         self._decoders: dict[tuple[type, int], Callable[[bytes], Any]] = {}
         self._readers: dict[type, Any] = {}
@@ -79,6 +82,10 @@ class Codec:
             encoder = self.prepare(type(payload))
         return encoder(payload)
 
+    def is_prepared(self, cls: type) -> bool:
+        """Whether `encode` needs no answer of the registry for this class any more."""
+        return cls in self._encoders
+
     def prepare(self, cls: type[Payload]) -> Callable[[Any], bytes]:
         """Fetch the schema id of a class and build its encoder; raises as `encode` does."""
         contract = cls.__contract__
@@ -89,7 +96,10 @@ class Codec:
         event_type = contract.type
 
         def encode(payload: Any) -> bytes:
-            record = payload.to_record()
+            try:
+                record = payload.to_record()
+            except (AttributeError, TypeError) as error:
+                raise _unfit(payload) or error from None
             try:
                 check(record)
             except Mismatch as mismatch:
@@ -151,16 +161,22 @@ class Codec:
             if schema_id in self._writers or self._unknown_reason(schema_id) is not None:
                 return
         try:
-            schema = parse_schema(self._ids.schema_by_id(schema_id))
+            schema = self._ids.schema_by_id(schema_id)
+            parsed = parse_schema(schema)
         except DecodeError as error:
+            self._remember_unknown(schema_id, error)
+        except (SchemaParseException, UnknownType) as error:
+            # A registry may hold what fastavro refuses; an event with such a schema can never be read.
+            self._remember_unknown(schema_id, DecodeError(f"Schema {schema_id} can't be used: {error}."))
+        else:
             with self._lock:
-                if len(self._unknown) > 10_000:
-                    # Garbage can hold any id: what is remembered of it stays bounded.
-                    self._unknown.clear()
-                self._unknown[schema_id] = (time.monotonic() + UNKNOWN_ID_SECONDS, error)
-            return
+                self._writers[schema_id] = (schema, parsed)
+
+    def _remember_unknown(self, schema_id: int, error: DecodeError) -> None:
         with self._lock:
-            self._writers[schema_id] = schema
+            if len(self._unknown) >= MOST_UNKNOWN_IDS:
+                self._unknown.clear()
+            self._unknown[schema_id] = (time.monotonic() + UNKNOWN_ID_SECONDS, error)
 
     def _unknown_reason(self, schema_id: int) -> DecodeError | None:
         until, error = self._unknown.get(schema_id, (0.0, None))
@@ -178,11 +194,13 @@ class Codec:
             if reason is not None:
                 raise DecodeError(reason.message, hint=reason.hint)
             raise SchemaNotCached(schema_id)
-        writer, reader = self._writers[schema_id], self._reader_schema(cls)
+        (written_with, writer), reader = self._writers[schema_id], self._reader_schema(cls)
         from_record = cls.from_record
         event_type = cls.__contract__.type
         # Without a reader's schema fastavro compares none on each call (_read.pyx, schemaless_reader).
         resolve_to = None if writer == reader else reader
+        # Where the writer's schema lacks a field, fastavro gives the default as it stands in the JSON.
+        fill_defaults = _default_filler(cls, schema_id, written_with) if resolve_to is not None else None
 
         def decode(value: bytes) -> Any:
             buffer = BytesIO(value)
@@ -203,8 +221,29 @@ class Codec:
                 )
             if type(record) is not dict:
                 raise DecodeError(f"Schema {schema_id} is not a record; expected a {event_type}.")
+            if fill_defaults is not None:
+                fill_defaults(record)
             return from_record(record)
 
         with self._lock:
             self._decoders[cls, schema_id] = decode
         return decode
+
+
+def _default_filler(cls: type[Payload], schema_id: int, written_with: dict[str, Any]) -> Callable[[Any], None] | None:
+    # Only events of another version of a schema need it; a service that publishes never does.
+    from tidemill.contracts.evolution import default_filler
+
+    try:
+        return default_filler(cls.__contract__.schema, written_with)
+    except ContractError as error:
+        raise DecodeError(f"Schema {schema_id} can't be used: {error}") from error
+
+
+def _unfit(payload: Payload) -> InvalidEvent | None:
+    from tidemill.misfit import find_misfit
+
+    mismatch = find_misfit(payload)
+    if mismatch is None:
+        return None
+    return InvalidEvent(type(payload).__contract__.type, mismatch.path, mismatch.found, mismatch.expected)

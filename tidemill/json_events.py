@@ -38,7 +38,7 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
-        raise ContractError(f"It is not JSON: {error.msg} at {place}.") from error
+        raise ContractError(f"It is not JSON: {error.msg.lower()} at {place}.") from error
     except UnicodeDecodeError as error:
         raise ContractError(f"It is not UTF-8: byte 0x{error.object[error.start]:02x} at {error.start}.") from error
     except RecursionError as error:

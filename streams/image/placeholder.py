@@ -27,7 +27,7 @@ def dominant_color(thumbnail: Image.Image) -> str:
     if not opaque:
         opaque = b"".join(rgba[at : at + 3] for at in range(0, len(rgba), 4))
     strip = Image.frombytes("RGB", (len(opaque) // 3, 1), opaque)
-    clustered = strip.quantize(colors=8, method=Image.Quantize.MEDIANCUT, kmeans=2)
+    clustered = strip.quantize(colors=8, method=Image.Quantize.MEDIANCUT)
     counts = clustered.histogram()
     index = max(range(8), key=lambda color: counts[color])
     palette = clustered.getpalette() or []

@@ -20,10 +20,11 @@ class ImageSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TIDEMILL_IMAGE_", extra="ignore", frozen=True)
 
+    # Not TIFF: its decoder has by far the most parts, and prints whatever a hostile file makes it complain of.
     formats: tuple[OriginalFormat, ...] = Field(
-        default=("jpeg", "png", "webp", "gif", "avif", "tiff", "bmp"),
+        default=("jpeg", "png", "webp", "gif", "avif", "bmp"),
         min_length=1,
-        description="Formats that are read.",
+        description="Formats that are read, as a JSON list; `tiff` can be added where the senders are known.",
     )
     max_bytes: int = Field(default=64_000_000, gt=0, description="Largest source, bytes.")
     max_pixels: int = Field(default=100_000_000, gt=0, description="Largest source, width x height.")

@@ -56,11 +56,19 @@ def sniff(data: bytes, allowed: tuple[OriginalFormat, ...]) -> OriginalFormat:
         if fits(head):
             if name in allowed:
                 return name
-            raise Reject(f"The picture is a {name.upper()}, which this stream is set up not to read.", hint=hint)
+            raise Reject(
+                f"The picture is {with_article(name)}, which this stream is set up not to read.",
+                hint=f"{hint[:-1]}, or allow it with TIDEMILL_IMAGE_FORMATS.",
+            )
     for description, fits in _REFUSED:
         if fits(head):
             raise Reject(f"The file is {description}, not a picture that is read.", hint=hint)
     raise Reject(f"The file is in no known picture format; it starts with {head[:12]!r}.", hint=hint)
+
+
+def with_article(name: str) -> str:
+    """A format as it stands in a sentence: `a JPEG`, `an AVIF`."""
+    return f"{'an' if name == 'avif' else 'a'} {name.upper()}"
 
 
 def _has_brand(head: bytes, *brands: bytes) -> bool:

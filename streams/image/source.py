@@ -28,7 +28,7 @@ from PIL.ExifTags import Base as ExifTag
 
 from streams.image.gif import count_frames
 from streams.image.settings import ImageSettings
-from streams.image.sniff import sniff
+from streams.image.sniff import sniff, with_article
 from tidemill.errors import Reject
 from tidemill.events import OriginalFormat
 
@@ -138,7 +138,7 @@ def fenced(name: str, notes: list[str], *, max_pixels: int | None) -> Iterator[N
             raise
         except Exception as error:
             raise Reject(
-                f"The picture starts like a {name.upper()} but can't be decoded: {_reason(error)}.",
+                f"The picture starts like {with_article(name)} but can't be decoded: {_reason(error)}.",
                 hint="Open it in a viewer and save it again; if that fails too, it is damaged.",
             ) from error
         finally:
@@ -148,8 +148,10 @@ def fenced(name: str, notes: list[str], *, max_pixels: int | None) -> Iterator[N
 
 def _reason(error: Exception) -> str:
     text = str(error).strip()
-    if not text or "<_io" in text:
+    if not text or "<_io" in text or "decoder object" in text:
         return "its structure is broken"
+    if text.startswith("decoder error"):
+        return "its compressed pixels are broken"
     return re.sub(r"\s+", " ", text).rstrip(".")[:200]
 
 

@@ -9,13 +9,13 @@ import io
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from PIL import Image, ImageChops, ImageStat
 
 from streams.image.render import Rendered, RenderedFile, render
 from streams.image.settings import ImageSettings
-from tidemill.events import Rendition
+from tidemill.events import OriginalFormat, Rendition
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
@@ -39,7 +39,8 @@ def ask(name: str = "r", **fields: Any) -> Rendition:
 
 
 def rendered(data: bytes, *renditions: Rendition, metadata: Any = "strip", **limits: Any) -> Rendered:
-    """What the stream makes of a picture."""
+    """What the stream makes of a picture, with every format that it knows switched on."""
+    limits.setdefault("formats", get_args(OriginalFormat))
     return render(data, list(renditions) or [ask()], ImageSettings(**limits), metadata=metadata)
 
 

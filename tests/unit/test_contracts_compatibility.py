@@ -10,7 +10,7 @@ import fastavro.utils
 import pytest
 
 from tidemill.contracts.compatibility import Version, incompatibilities
-from tidemill.contracts.contract import Compatibility
+from tidemill.contracts.policies import Compatibility
 from tidemill.errors import ContractError
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import io
+import json
 import pickle
+import re
 import subprocess
 import sys
 import typing
@@ -22,9 +24,8 @@ import pytest
 
 import tidemill.events
 from tidemill.contracts import Contract
-from tidemill.contracts.folder import read_contracts, read_folder
+from tidemill.contracts.folder import ContractFile, read_contracts, read_folder
 from tidemill.contracts.generate import render_module
-from tidemill.contracts.rules import Examined, examine
 from tidemill.errors import ContractError, InvalidEvent
 
 ROOT = Path(__file__).parent.parent.parent
@@ -200,8 +201,8 @@ def test_docs_of_the_contract_become_docstrings(generated: ModuleType) -> None:
 def test_the_class_carries_its_contract(generated: ModuleType) -> None:
     contract = generated.EverythingHappened.__contract__
 
-    (examined,) = read_folder(EVERY_TYPE)
-    assert contract == examined.contract
+    (file,) = read_folder(EVERY_TYPE)
+    assert contract == file.contract
     assert contract == Contract.from_schema(contract.schema, origin="the class")
     assert (contract.type, contract.topic, contract.key) == ("everything.happened", "everything.happened", "id")
     assert (contract.partitions, contract.retention) == (3, timedelta(seconds=90))
@@ -280,8 +281,11 @@ def test_the_events_module_of_this_repository_is_up_to_date() -> None:
     assert (ROOT / "tidemill" / "events.py").read_text(encoding="utf-8") == generated, "run: tidemill schemas generate"
 
 
-def named(event: str, fields: list[dict[str, Any]], **more: Any) -> Examined:
-    return examine({"type": "record", "name": event, "tidemill": {}, "fields": fields, **more}, origin=event)
+def named(event: str, fields: list[dict[str, Any]], **more: Any) -> ContractFile:
+    schema = {"type": "record", "name": event, "tidemill": {}, "fields": fields, **more}
+    file = re.sub(r"(?<!^)(?=[A-Z])", ".", event).lower() + ".avsc"
+    (read,) = read_contracts({file: json.dumps(schema).encode()}, subject=file)
+    return read
 
 
 def test_a_type_that_two_contracts_define_alike_becomes_one_class(tmp_path: Path) -> None:
@@ -300,7 +304,7 @@ def test_two_different_types_of_one_name_are_refused() -> None:
     one = named("BoxMade", [{"name": "size", "type": {"type": "enum", "name": "Size", "symbols": ["s", "m"]}}])
     other = named("BoxSold", [{"name": "size", "type": {"type": "enum", "name": "Size", "symbols": ["s", "xl"]}}])
 
-    with pytest.raises(ContractError, match=r"BoxSold: Size differs from the Size in BoxMade\. .*another name"):
+    with pytest.raises(ContractError, match=r"box.sold.avsc: Size differs from the Size in box.made.avsc\."):
         render_module([one, other])
 
 

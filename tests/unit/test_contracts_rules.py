@@ -266,7 +266,7 @@ def test_a_folder_without_contracts_is_an_error(tmp_path: Path) -> None:
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "box.packed.avsc").write_bytes(b"\xef\xbb\xbf" + json.dumps(box()).encode())
 
-    assert [examined.contract.type for examined in read_folder(tmp_path)] == ["box.packed"]
+    assert [file.contract.type for file in read_folder(tmp_path)] == ["box.packed"]
 
 
 @pytest.mark.parametrize(

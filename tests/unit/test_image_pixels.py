@@ -192,14 +192,14 @@ def test_quality_decides_between_size_and_likeness() -> None:
 
 @pytest.mark.parametrize("width", [1000, 790, 500, 400, 133])
 def test_a_photograph_is_as_sharp_as_from_a_full_decode(width: int) -> None:
-    # PNG, so that only decoding and scaling are compared: the fraction of a JPEG and the cascade of sizes.
+    # PNG, so that only decoding at a fraction and the cascade of sizes are compared; 40 dB is invisible.
     big = photo().resize((3200, 2134), Image.Resampling.BICUBIC)
     data = saved(big, "JPEG", quality=92)
     result = rendered(data, ask("first", width=1600, format="png"), ask(width=width, format="png"))
     full = Image.open(io.BytesIO(data)).convert("RGB")
     for file in result.files:
         ideal = full.resize((file.width, file.height), Image.Resampling.LANCZOS)
-        assert psnr_db(opened(file), ideal) > 38
+        assert psnr_db(opened(file), ideal) > 42
 
 
 def test_the_same_picture_and_request_give_the_same_bytes() -> None:

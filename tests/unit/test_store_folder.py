@@ -259,6 +259,22 @@ def test_a_folder_a_pipe_a_socket_and_a_device_are_refused_without_waiting(store
     assert _refused(everything, Path("/dev/zero")).endswith("zero' is a device; only regular files are read.")
 
 
+def test_a_file_swapped_for_a_pipe_at_the_last_moment_is_refused_without_waiting(
+    monkeypatch: pytest.MonkeyPatch, store: Store, uploads: Path
+) -> None:
+    real = os.stat
+
+    def swap_after_looking(path: str, *, dir_fd: int | None = None, follow_symlinks: bool = True) -> os.stat_result:
+        found = real(path, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+        if path == "a.txt":
+            (uploads / "inner" / "a.txt").unlink()
+            os.mkfifo(uploads / "inner" / "a.txt")
+        return found
+
+    monkeypatch.setattr("os.stat", swap_after_looking)
+    assert "is a named pipe" in _refused(store, uploads / "inner" / "a.txt")
+
+
 def test_a_file_that_may_not_be_read_says_so(monkeypatch: pytest.MonkeyPatch, store: Store, uploads: Path) -> None:
     # Not by chmod: root, whom containers like to be, may read everything.
     real = os.open

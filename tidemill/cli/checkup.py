@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemill.errors import IncompatibleSchema, LocalError, ObjectMissing, TidemillError
+from tidemill.errors import IncompatibleSchema, LocalError, ObjectMissing, StoreError, TidemillError
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
@@ -186,7 +186,11 @@ def check_store(settings: Settings) -> Finding:
         size_bytes = 0
     # The store leaves an object of the same size alone, since names are made from content: another size is written.
     data = secrets.token_hex(64).encode()[: size_bytes % 64 + 1]
-    store.write(PROBE, data, "text/plain")
+    try:
+        store.write(PROBE, data, "text/plain")
+    except StoreError as error:
+        found = f"{store.home.uri} can't be written: {error.message.rstrip('.')}"
+        return Finding("object store", False, found, error.hint or "Set TIDEMILL_STORE_URL to a place that can be.")
     if store.read(uri, max_bytes=1000) != data:
         return Finding("object store", False, f"{store.home.uri} gives back other bytes than were written", None)
     return Finding("object store", True, f"{store.home.uri} can be written and read")

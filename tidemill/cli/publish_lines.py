@@ -57,8 +57,12 @@ class Tally:
     """The first `SHOWN_FAILURES` of them, in the order in which they were found."""
     reasons: Counter[str] = field(default_factory=Counter)
     """How many lines failed for each reason, whatever their values."""
-    stopped_at: int | None = None
-    """Line at which reading stopped early, since it was strict."""
+    line: int = 0
+    """Number of the last line that was read."""
+    stopped: bool = False
+    """Whether reading stopped at that line, since it was strict."""
+    finished: bool = False
+    """Whether all receipts were settled; False where an error or Ctrl-C broke it off."""
 
     @property
     def events_per_second(self) -> float:
@@ -101,11 +105,13 @@ def publish_lines(
     waiting: deque[tuple[int, Receipt]] = deque()
     reported = 0.0
     for number, line, line_bytes in read_lines(stream, most_bytes):
+        tally.line = number
         tally.read_bytes += line_bytes
         try:
             if line is None:
                 raise EventTooLarge(f"The line has {line_bytes:,} bytes; at most {most_bytes:,} are read.")
-            if line.isspace():
+            line = line.strip()
+            if not line:
                 continue
             receipt = send(line)
         except TidemillError as error:
@@ -117,7 +123,7 @@ def publish_lines(
                 waiting.append((number, receipt))
         _settle(waiting, tally, most=MOST_WAITING)
         if strict and tally.failed:
-            tally.stopped_at = number
+            tally.stopped = True
             break
         now = time.monotonic()
         if now - reported >= REPORT_EVERY_SECONDS:
@@ -128,6 +134,7 @@ def publish_lines(
         tally.seconds = time.monotonic() - tally.began
         progress(tally)
     tally.seconds = time.monotonic() - tally.began
+    tally.finished = True
 
 
 def _settle(waiting: deque[tuple[int, Receipt]], tally: Tally, *, most: int) -> None:
@@ -172,6 +179,5 @@ def reason(error: TidemillError) -> str:
     if isinstance(error, InvalidEvent):
         return re.sub(r"\[[^]]*\]", "[]", f"field {error.field!r} must be {error.expected}")
     if isinstance(error, ContractError):
-        text = re.sub(r"\[[^]]*\]", "[]", error.message)
-        return re.sub(r"(line|column|byte) \S+( at \d+)?", "", text) if text.startswith("It is not") else text
+        return re.sub(r"\[[^]]*\]", "[]", error.message).partition(" at ")[0].rstrip(".")
     return "too large" if isinstance(error, EventTooLarge) else error.message

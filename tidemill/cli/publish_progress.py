@@ -33,7 +33,7 @@ class EventProgress:
         columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}")]
         if size_bytes:
             columns = [BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeRemainingColumn()]
-        self._progress = Progress(*columns, console=console, transient=True)
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._progress.add_task("", total=size_bytes)
 
     def show(self, tally: Tally) -> None:
@@ -67,17 +67,22 @@ def show_tally(tally: Tally, *, dry_run: bool, as_json: bool) -> None:
                 "failed": tally.failed,
                 "seconds": round(tally.seconds, 3),
                 "events_per_second": round(tally.events_per_second, 1),
-                "stopped_at_line": tally.stopped_at,
+                "finished": tally.finished,
+                "last_line": tally.line,
                 "reasons": dict(tally.reasons.most_common()),
                 "first_failures": [{"line": each.line, "error": each.error} for each in tally.first],
             }
         )
         return
-    mark = "[red]✗[/]" if tally.failed else "[green]✓[/]"
+    if not tally.finished and not tally.acknowledged:
+        return
+    mark = "[green]✓[/]" if tally.finished and not tally.failed else "[red]✗[/]"
     events = f"{tally.acknowledged:,} event{'' if tally.acknowledged == 1 else 's'}"
     done = "in order, nothing was sent" if dry_run else "acknowledged"
     failed = f"; {tally.failed:,} failed" if tally.failed else ""
-    out.print(f"{mark} {events} {done}, in {tally.seconds:.1f} s ({tally.events_per_second:,.0f}/s){failed}")
+    broken_off = "" if tally.finished else f"; broken off at line {tally.line:,}"
+    took = f"in {tally.seconds:.1f} s ({tally.events_per_second:,.0f}/s)"
+    out.print(f"{mark} {events} {done}, {took}{failed}{broken_off}")
     if not tally.failed:
         return
     rows = [{"line": f"{each.line:,}", "error": each.error} for each in tally.first]
@@ -86,8 +91,8 @@ def show_tally(tally: Tally, *, dry_run: bool, as_json: bool) -> None:
     if tally.failed > len(tally.first):
         err.print(f"... and {tally.failed - len(tally.first):,} more. By reason:\n")
         _table([{"count": f"{n:,}", "reason": text} for text, n in tally.reasons.most_common(10)], _BY_REASON)
-    if tally.stopped_at is not None:
-        err.print(f"\nStopped at line {tally.stopped_at:,} (--strict); what follows it was not read.")
+    if tally.stopped:
+        err.print(f"\nStopped at line {tally.line:,} (--strict); what follows it was not read.")
 
 
 def _table(rows: list[dict[str, str]], headings: dict[str, str]) -> None:

@@ -29,10 +29,41 @@ app = typer.Typer(
     help="Contracts: check, register, generate, list.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,
 )
 
 OWN_MODULE = Path("tidemill/events.py")
+
+CHECK_EXAMPLES = """
+Examples:
+
+  tidemill schemas check
+
+  tidemill schemas check --offline --against v1.4.0
+
+Exit status: 1 if a contract may not follow its earlier versions.
+"""
+REGISTER_EXAMPLES = """
+Examples:
+
+  tidemill schemas register --dry-run
+
+  tidemill schemas register --schemas contracts
+"""
+GENERATE_EXAMPLES = """
+Examples:
+
+  tidemill schemas generate
+
+  tidemill schemas generate --schemas contracts --out billing/events.py
+
+  tidemill schemas generate --check   in CI: fails if the module is stale
+"""
+LIST_EXAMPLES = """
+Examples:
+
+  tidemill schemas list --json | jq -r '.[].topic'
+"""
 
 SchemasOption = Annotated[
     Path | None,
@@ -41,14 +72,7 @@ SchemasOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output instead of a table.")]
 
 
-@app.command(
-    epilog="""**Examples**
-
-`tidemill schemas check` - against the registry and this branch's origin in git
-
-`tidemill schemas check --offline --against v1.4.0` - against a release, without the registry
-"""
-)
+@app.command(epilog=CHECK_EXAMPLES)
 @command
 def check(
     schemas: SchemasOption = None,
@@ -62,11 +86,10 @@ def check(
     """Check that changed contracts break no reader.
 
     Each contract is compared with its versions in the registry and in git, by its own compatibility level.
-    Exit status 1 if any may not follow them.
     """
     settings = load_settings()
     folder = schemas or settings.schemas_dir
-    contracts = [examined.contract for examined in read_folder(folder)]
+    contracts = [file.contract for file in read_folder(folder)]
     history = snapshot(folder, against)
     if isinstance(history, NoHistory):
         err.print(f"git: skipped, {history.reason}.", markup=False)
@@ -81,14 +104,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command(
-    epilog="""**Examples**
-
-`tidemill schemas register --dry-run` - what would be done
-
-`tidemill schemas register --schemas schemas` - from files instead of the installed classes
-"""
-)
+@app.command(epilog=REGISTER_EXAMPLES)
 @command
 def register(
     schemas: Annotated[
@@ -98,7 +114,7 @@ def register(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Register every contract's schema and compatibility level in the registry.
+    """Put schemas and compatibility levels into the registry.
 
     Doing it again changes nothing. Nothing is written if any contract may not follow its registered versions.
     """
@@ -129,16 +145,7 @@ def register(
     print_rows(rows, columns, as_json=as_json, empty="There are no contracts.")
 
 
-@app.command(
-    epilog="""**Examples**
-
-`tidemill schemas generate` - this repository's tidemill/events.py
-
-`tidemill schemas generate --schemas contracts --out billing/events.py` - a module of your own
-
-`tidemill schemas generate --check` - in CI: fails if the module is stale
-"""
-)
+@app.command(epilog=GENERATE_EXAMPLES)
 @command
 def generate(
     schemas: SchemasOption = None,
@@ -150,7 +157,7 @@ def generate(
         bool, typer.Option("--check", help="Write nothing; show the difference and exit with 1 if it is stale.")
     ] = False,
 ) -> None:
-    """Write the Python module of event classes for a folder of contracts."""
+    """Write the Python module of event classes."""
     path = output or OWN_MODULE
     if output is None and not OWN_MODULE.exists():
         raise ContractError(f"There is no {OWN_MODULE} here to write.", hint="Name yours: --out billing/events.py.")
@@ -173,7 +180,7 @@ def generate(
     err.print(f"{path} written: {_count(len(contracts))}.", markup=False)
 
 
-@app.command("list", epilog="**Example**\n\n`tidemill schemas list --json`")
+@app.command("list", epilog=LIST_EXAMPLES)
 @command
 def list_contracts(
     schemas: Annotated[
@@ -213,7 +220,7 @@ def list_contracts(
 
 def _contracts(folder: Path | None) -> list[Contract]:
     if folder is not None:
-        return [examined.contract for examined in read_folder(folder)]
+        return [file.contract for file in read_folder(folder)]
     return [cls.__contract__ for cls in installed_events()]
 
 

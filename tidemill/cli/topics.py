@@ -66,13 +66,16 @@ def list_(
             "partitions": topic.partitions,
             "replication": topic.replication,
             "retention": shown(RETENTION, topic.config.get(RETENTION)),
+            "retention_ms": int(topic.config.get(RETENTION, -1)),
             "cleanup": topic.config.get(CLEANUP),
             "events": counts[topic.name] if as_json else f"{counts[topic.name]:,}",
             "contract": purposes.get(topic.name),
+            "in_contract": "yes" if topic.name in purposes else "no",
         }
         for topic in sorted(there.values(), key=lambda topic: (topic.name not in purposes, topic.name))
     ]
-    print_rows(rows, _LIST_COLUMNS, as_json=as_json, empty="No topic of a contract is there yet.")
+    columns = _LIST_COLUMNS | ({"in_contract": "CONTRACT"} if all_ else {})
+    print_rows(rows, columns, as_json=as_json, empty="No topic of a contract is there yet.")
     missing = purposes.keys() - there.keys()
     if missing:
         err.print(
@@ -88,7 +91,6 @@ _LIST_COLUMNS = {
     "retention": "KEEPS",
     "cleanup": "CLEANUP",
     "events": "EVENTS",
-    "contract": "CONTRACT",
 }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from tidemill.contracts.contract import Compatibility
+from tidemill.contracts.policies import Compatibility
 from tidemill.contracts.resolution import Mismatch, mismatches
 from tidemill.contracts.schema import (
     MISSING,

@@ -11,16 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias
+from typing import Any, ClassVar, Protocol, Self
 
+from tidemill.contracts.policies import DEAD_SUFFIX, Cleanup, Compatibility
 from tidemill.errors import InvalidEvent
-
-Cleanup: TypeAlias = Literal["delete", "compact", "compact,delete"]
-Compatibility: TypeAlias = Literal[
-    "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE", "NONE"
-]
-
-DEAD_SUFFIX = ".dead"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +58,7 @@ class Contract:
 
         examined = examine(schema, origin=origin)
         raise_faults(examined.faults, subject=origin)
-        return examined.contract
+        return cls(**examined.properties)
 
     @cached_property
     def schema(self) -> dict[str, Any]:

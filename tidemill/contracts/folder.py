@@ -7,15 +7,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tidemill.contracts.contract import Contract
 from tidemill.contracts.faults import Fault, raise_faults
-from tidemill.contracts.rules import Examined, examine
+from tidemill.contracts.rules import examine
+from tidemill.contracts.schema import AvroType, Record
 from tidemill.errors import ContractError
 
 
-def read_folder(folder: Path) -> list[Examined]:
+@dataclass(frozen=True)
+class ContractFile:
+    """A contract with the types that its schema defines."""
+
+    origin: str
+    """The file's name."""
+    contract: Contract
+    record: Record
+    """The event's own type."""
+    named: dict[str, AvroType]
+    """Every named type in the schema by full name, the event's own included."""
+
+
+def read_folder(folder: Path) -> list[ContractFile]:
     """Every contract of a folder, sorted by event type.
 
     Raises:
@@ -37,7 +53,7 @@ def read_folder(folder: Path) -> list[Examined]:
     return read_contracts(texts, subject=str(folder))
 
 
-def read_contracts(texts: Mapping[str, bytes], *, subject: str) -> list[Examined]:
+def read_contracts(texts: Mapping[str, bytes], *, subject: str) -> list[ContractFile]:
     """Contracts from the contents of .avsc files, sorted by event type.
 
     Args:
@@ -48,7 +64,7 @@ def read_contracts(texts: Mapping[str, bytes], *, subject: str) -> list[Examined
         ContractError: Contracts have faults, alone or together; all are named.
     """
     faults: list[Fault] = []
-    read: list[Examined] = []
+    read: list[ContractFile] = []
     for name, text in texts.items():
         try:
             schema = parse_avsc(text)
@@ -58,10 +74,12 @@ def read_contracts(texts: Mapping[str, bytes], *, subject: str) -> list[Examined
         examined = examine(schema, origin=name)
         faults += examined.faults
         if not examined.faults:
-            read.append(examined)
+            assert examined.record is not None
+            contract = Contract(**examined.properties)
+            read.append(ContractFile(name, contract, examined.record, examined.named))
     faults += _clashes(read)
     raise_faults(faults, subject=subject)
-    return sorted(read, key=lambda examined: examined.contract.type)
+    return sorted(read, key=lambda file: file.contract.type)
 
 
 def parse_avsc(text: bytes) -> Any:
@@ -85,17 +103,17 @@ def parse_avsc(text: bytes) -> Any:
     return json.loads(text.decode("utf-8-sig"), object_pairs_hook=unique, parse_constant=refuse)
 
 
-def _clashes(read: list[Examined]) -> list[Fault]:
+def _clashes(read: list[ContractFile]) -> list[Fault]:
     """Names that two contracts share though they must not."""
     faults = []
-    seen: dict[tuple[str, str], Examined] = {}
-    for examined in read:
-        contract = examined.contract
+    seen: dict[tuple[str, str], ContractFile] = {}
+    for file in read:
+        contract = file.contract
         # Kafka refuses a topic whose name differs from another's only in dots and underscores: its metrics would clash.
         for what, name in (("type", contract.type), ("topic", contract.topic.replace("_", "."))):
-            other = seen.setdefault((what, name), examined)
-            if other is not examined:
+            other = seen.setdefault((what, name), file)
+            if other is not file:
                 theirs = getattr(other.contract, what)
                 found = f"{what} {getattr(contract, what)!r} is taken by {other.origin} ({theirs!r})."
-                faults.append(Fault(examined.origin, found, "Give each contract its own."))
+                faults.append(Fault(file.origin, found, "Give each contract its own."))
     return faults

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from tidemill.contracts.duration import format_duration
 from tidemill.contracts.faults import Fault, raise_faults
+from tidemill.contracts.folder import ContractFile
 from tidemill.contracts.python_source import INDENT, WIDTH, call_lines, docstring_lines, quote, text_lines
 from tidemill.contracts.python_types import (
     annotation,
@@ -21,8 +22,20 @@ from tidemill.contracts.python_types import (
     is_flat,
     to_encodable,
 )
-from tidemill.contracts.rules import Examined, type_of_record
-from tidemill.contracts.schema import AvroType, Enum, Field, Fixed, Record, optional_of, short_name
+from tidemill.contracts.rules import type_of_record
+from tidemill.contracts.schema import (
+    Array,
+    AvroType,
+    Enum,
+    Field,
+    Fixed,
+    Map,
+    Primitive,
+    Record,
+    Union,
+    optional_of,
+    short_name,
+)
 
 _HEADER = '''"""Event types: a frozen dataclass for each contract, which carries its own schema.
 
@@ -51,30 +64,30 @@ _MODULES = {
 _SCHEMA_BREAKS = re.compile(r'\{"name":|\{"type":"record"|"tidemill":')
 
 
-def render_module(contracts: Sequence[Examined]) -> str:
+def render_module(contracts: Sequence[ContractFile]) -> str:
     """Source text of the module for these contracts.
 
     Args:
-        contracts: Examined without faults, e.g. by `read_folder`.
+        contracts: From `read_folder` or `read_contracts`.
 
     Raises:
         ContractError: Two contracts define different types of one name.
     """
-    contracts = sorted(contracts, key=lambda examined: examined.contract.type)
+    contracts = sorted(contracts, key=lambda file: file.contract.type)
     named = _merged(contracts)
     return _Module(contracts, named).render()
 
 
-def _merged(contracts: Sequence[Examined]) -> dict[str, AvroType]:
+def _merged(contracts: Sequence[ContractFile]) -> dict[str, AvroType]:
     """Python name -> type, for all named types of all contracts; a type that several define alike is kept once."""
     merged: dict[str, tuple[AvroType, str]] = {}
     faults = []
-    for examined in contracts:
-        for fullname, type_ in examined.named.items():
-            known, origin = merged.setdefault(short_name(fullname), (type_, examined.origin))
+    for file in contracts:
+        for fullname, type_ in file.named.items():
+            known, origin = merged.setdefault(short_name(fullname), (type_, file.origin))
             if known is not type_ and _signature(known) != _signature(type_):
                 found = f"{short_name(fullname)} differs from the {short_name(fullname)} in {origin}."
-                faults.append(Fault(examined.origin, found, "Define both alike, or give one another name."))
+                faults.append(Fault(file.origin, found, "Define both alike, or give one another name."))
     raise_faults(faults, subject="the contracts")
     return {name: type_ for name, (type_, _) in merged.items()}
 
@@ -88,25 +101,27 @@ def _signature(type_: AvroType, *, shallow: bool = False) -> object:
             return type_.name, type_.symbols
         case Record() | Enum():
             return type_.name
-        case Fixed():
+        case Array():
+            return "array", _signature(type_.items, shallow=True)
+        case Map():
+            return "map", _signature(type_.values, shallow=True)
+        case Union():
+            return "union", [_signature(branch, shallow=True) for branch in type_.branches]
+        case Primitive() | Fixed():
             return type_
-    parts = getattr(type_, "branches", None) or [getattr(type_, "items", None) or getattr(type_, "values", None)]
-    return type_ if parts == [None] else (type(type_).__name__, [_signature(part, shallow=True) for part in parts])
 
 
 class _Module:
     """Renders one module; gathers the names that its parts need."""
 
-    def __init__(self, contracts: Sequence[Examined], named: dict[str, AvroType]) -> None:
+    def __init__(self, contracts: Sequence[ContractFile], named: dict[str, AvroType]) -> None:
         self._contracts = contracts
         self._named = named
         self._used: set[str] = set()
         self._aliases: dict[str, str] = {}
         self._functions: list[str] = []
         self._taken: frozenset[str] = frozenset()
-        self._events = {
-            short_name(examined.record.name): examined for examined in contracts if examined.record is not None
-        }
+        self._events = {short_name(file.record.name): file for file in contracts}
 
     def use(self, name: str) -> str:
         """Note that the module needs a name; in a class with a field of that name it is spelled another way."""
@@ -172,7 +187,7 @@ class _Module:
         self._used.add(name)
         return name
 
-    def _class_doc(self, record: Record, event: Examined | None) -> str:
+    def _class_doc(self, record: Record, event: ContractFile | None) -> str:
         doc = record.doc or f"{short_name(record.name)}."
         if event is None:
             return doc

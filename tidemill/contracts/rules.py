@@ -13,10 +13,10 @@ from datetime import timedelta
 from typing import Any, get_args
 
 from tidemill.contracts.canonical import canonical_json
-from tidemill.contracts.contract import DEAD_SUFFIX, Cleanup, Compatibility, Contract
 from tidemill.contracts.defaults import python_default
 from tidemill.contracts.duration import parse_duration
 from tidemill.contracts.faults import Fault, did_you_mean
+from tidemill.contracts.policies import DEAD_SUFFIX, Cleanup, Compatibility
 from tidemill.contracts.schema import (
     MISSING,
     AvroType,
@@ -65,14 +65,8 @@ class Examined:
     faults: list[Fault] = field(default_factory=list)
     record: Record | None = None
     named: dict[str, AvroType] = field(default_factory=dict)
-    checked: Contract | None = None
-
-    @property
-    def contract(self) -> Contract:
-        """The contract; only there if no fault was found."""
-        if self.checked is None:
-            raise ValueError(f"{self.origin} has {len(self.faults)} faults and so no contract")
-        return self.checked
+    properties: dict[str, Any] = field(default_factory=dict)
+    """The arguments of `Contract`; empty if there are faults."""
 
 
 def type_of_record(name: str) -> str:
@@ -88,7 +82,7 @@ def examine(schema: object, *, origin: str) -> Examined:
         origin: Its name in messages. If it ends in `.avsc`, it must be `<type>.avsc`.
 
     Returns:
-        All faults; the contract, if there is none.
+        All faults; what makes the contract, if there is none.
     """
     faults: list[Fault] = []
 
@@ -111,7 +105,7 @@ def examine(schema: object, *, origin: str) -> Examined:
     properties = _properties(schema, record if sound else None, origin, report)
     if faults:
         return Examined(origin, faults, record, named)
-    return Examined(origin, faults, record, named, Contract(**properties, schema_json=canonical_json(schema)))
+    return Examined(origin, faults, record, named, properties | {"schema_json": canonical_json(schema)})
 
 
 def _properties(schema: Mapping[str, Any], record: Record | None, origin: str, report: Report) -> dict[str, Any]:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tidemill.codec import Codec
 from tidemill.contracts.contract import Payload
-from tidemill.errors import TidemillError
+from tidemill.errors import PublishError, TidemillError
 from tidemill.event import Event
 from tidemill.publisher.core import ProducerCore
 from tidemill.publisher.preparing import Outgoing, Preparer, UserHeaders
 from tidemill.publisher.receipt import Delivered
 
 if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
+
     from tidemill.config import Settings
 
 logger = logging.getLogger("tidemill.publisher")
@@ -27,10 +29,13 @@ logger = logging.getLogger("tidemill.publisher")
 class AsyncReceipt:
     """What `await AsyncPublisher.publish(...)` returns: the event's id at once; await it for the acknowledgement."""
 
-    __slots__ = ("_callback", "_delivered", "_error", "_waiters", "id")
+    __slots__ = ("_callback", "_core", "_delivered", "_error", "_waiters", "id")
 
-    def __init__(self, event_id: str, callback: Callable[[AsyncReceipt], None] | None = None) -> None:
+    def __init__(
+        self, event_id: str, core: ProducerCore, callback: Callable[[AsyncReceipt], None] | None = None
+    ) -> None:
         self.id = event_id
+        self._core = core
         self._callback = callback
         self._delivered: Delivered | None = None
         self._error: TidemillError | None = None
@@ -53,8 +58,11 @@ class AsyncReceipt:
         return self._wait().__await__()
 
     async def result(self, timeout: float | None = None) -> Delivered:
-        """Wait for the acknowledgement, at most so many seconds; raises as `Receipt.result`, or TimeoutError."""
-        return await asyncio.wait_for(self._wait(), timeout)
+        """Wait for the acknowledgement, at most so many seconds; answers and raises as `Receipt.result`."""
+        try:
+            return await asyncio.wait_for(self._wait(), timeout)
+        except TimeoutError:
+            raise self._core.waiting_error(self.id, timeout or 0.0) from None
 
     async def _wait(self) -> Delivered:
         if not self.done:
@@ -105,10 +113,10 @@ class AsyncPublisher:
         self._preparer = Preparer(settings, codec)
         self._core = self._core_type(settings, kafka)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._reports: deque[tuple[AsyncReceipt, Any, Any]] = deque()
+        self._reports: deque[tuple[AsyncReceipt, TidemillError | None, Any]] = deque()
         self._woken = False
         self._room = asyncio.Event()
-        self._prepared: set[type] = set()
+        self._preparing: dict[type, asyncio.Task[object]] = {}
 
     def open(self) -> None:
         """Connect now, so that the first event doesn't wait for it; otherwise the first event connects."""
@@ -126,12 +134,26 @@ class AsyncPublisher:
     ) -> AsyncReceipt:
         """Publish one event; returns once it is in the local buffer. Arguments and errors as `Publisher.publish`."""
         cls = type(event)
-        if cls not in self._prepared and hasattr(cls, "__contract__"):
-            # Only the first event of a class asks the registry; that must not hold up the loop.
-            await asyncio.to_thread(self._preparer.codec.prepare, cls)
-            self._prepared.add(cls)
+        if not self._preparer.codec.is_prepared(cls) and hasattr(cls, "__contract__"):
+            await self._prepare(cls)
         message = self._preparer.prepare(event, key=key, subject=subject, cause=cause, headers=headers, event_id=id)
         return await self.send(message)
+
+    async def _prepare(self, cls: type[Payload]) -> None:
+        # Only the first event of a class asks the registry, once however many are published at the same time; that
+        # must not hold up the loop.
+        preparing = self._preparing.get(cls)
+        if preparing is None:
+            preparing = asyncio.create_task(asyncio.to_thread(self._preparer.codec.prepare, cls))
+            self._preparing[cls] = preparing
+            preparing.add_done_callback(lambda done: self._prepared(cls, done))
+        # Shielded: one caller that is cancelled must not take the answer from the others.
+        await asyncio.shield(preparing)
+
+    def _prepared(self, cls: type[Payload], done: asyncio.Task[object]) -> None:
+        del self._preparing[cls]
+        if not done.cancelled():
+            done.exception()  # looked at, so that asyncio doesn't warn where every caller was cancelled
 
     async def send(self, message: Outgoing, callback: Callable[[AsyncReceipt], None] | None = None) -> AsyncReceipt:
         """Produce a message that is already encoded; raises BufferFull, PublisherClosed or what the broker refuses.
@@ -140,11 +162,17 @@ class AsyncPublisher:
             message: The message.
             callback: Called on the loop with the receipt when it is settled, without a task of its own.
         """
+        loop = asyncio.get_running_loop()
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        receipt = AsyncReceipt(message.id, callback)
+            self._loop = loop
+        elif self._loop is not loop:
+            raise PublishError(
+                "This AsyncPublisher belongs to another event loop, the one of its first event.",
+                hint="Make one in each event loop, or use Publisher.",
+            )
+        receipt = AsyncReceipt(message.id, self._core, callback)
 
-        def on_delivery(error: Any, delivered: Any) -> None:
+        def on_delivery(error: KafkaError | None, delivered: Any) -> None:
             self._report(receipt, error, delivered)
 
         if not self._core.produce(message, on_delivery):
@@ -159,10 +187,11 @@ class AsyncPublisher:
                     continue
         return receipt
 
-    def _report(self, receipt: AsyncReceipt, error: Any, message: Any) -> None:
+    def _report(self, receipt: AsyncReceipt, error: KafkaError | None, message: Any) -> None:
         # In whichever thread librdkafka serves the report. The flag is cleared before the queue is read, so a report
         # either finds it cleared and wakes the loop, or is read by the wake-up that is already under way.
-        self._reports.append((receipt, error, message))
+        # A failure is counted here, so that a flush() which waits for it in another thread can't miss it.
+        self._reports.append((receipt, None if error is None else self._core.error_for(error, message), message))
         if not self._woken:
             self._woken = True
             assert self._loop is not None
@@ -180,7 +209,7 @@ class AsyncPublisher:
             receipt, error, message = reports.popleft()
             try:
                 if error is not None:
-                    receipt._settle(None, core.error_for(error, message.topic()))
+                    receipt._settle(None, error)
                 else:
                     core.down = None
                     receipt._settle(Delivered(message.topic(), message.partition(), message.offset()), None)

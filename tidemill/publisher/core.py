@@ -30,6 +30,8 @@ EXIT_FLUSH_SECONDS = 10.0
 
 logger = logging.getLogger("tidemill.publisher")
 
+_cores: weakref.WeakSet[ProducerCore] = weakref.WeakSet()
+
 
 class ProducerCore:
     """Owns the producer, counts what failed, and knows whether brokers are in reach.
@@ -46,6 +48,7 @@ class ProducerCore:
         self.settings = settings
         self._config = config or {}
         self._lock = threading.Lock()
+        self.settled = threading.Condition()
         self._producer: Producer | None = None
         self._pid = 0
         self._thread: threading.Thread | None = None
@@ -55,6 +58,7 @@ class ProducerCore:
         self.closed = False
         self._at_exit = _flush_at_exit(weakref.ref(self))
         atexit.register(self._at_exit)
+        _cores.add(self)
 
     @property
     def producer(self) -> Producer:
@@ -87,9 +91,20 @@ class ProducerCore:
         if self.closed:
             raise PublisherClosed("The publisher is closed.", hint="Publish before close(), or make a new one.")
 
+    def after_fork(self) -> None:
+        """Begin anew in a forked child: another thread may have held the locks, and what failed is the parent's."""
+        self._lock = threading.Lock()
+        self.settled = threading.Condition()
+        self._failed, self._failures = 0, []
+        self.down = None
+
     def _serve(self, producer: Producer) -> None:
         while not self.closed:
-            producer.poll(0.2)
+            try:
+                producer.poll(0.2)
+            except Exception:
+                # What a callback raises comes out here; the reports after it must still be served.
+                logger.exception("serving delivery reports failed")
 
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
@@ -107,7 +122,8 @@ class ProducerCore:
         """
         self.check_open()
         try:
-            self.producer.produce(
+            producer = self.producer
+            producer.produce(
                 message.topic, message.value, message.key, headers=[*message.headers], on_delivery=on_delivery
             )
         except BufferError:
@@ -116,11 +132,15 @@ class ProducerCore:
             raise broker.from_kafka(
                 error.args[0], self.settings, topic=message.topic, size_bytes=message.size_bytes
             ) from error
+        if self.closed:
+            # Another thread closed it meanwhile, and nobody serves reports any more: this event's must still come.
+            producer.purge()
+            producer.flush(1)
         return True
 
-    def error_for(self, error: KafkaError, topic: str | None) -> TidemillError:
+    def error_for(self, error: KafkaError, message: Any) -> TidemillError:
         """The error for a failed delivery report, remembered for the next flush."""
-        failure = broker.from_kafka(error, self.settings, topic=topic)
+        failure = broker.from_kafka(error, self.settings, topic=message.topic(), size_bytes=len(message))
         if isinstance(failure, NotDelivered) and self.down:
             failure = broker.unreachable(self.settings, self.down)
         with self._lock:
@@ -203,3 +223,11 @@ def _flush_at_exit(core: weakref.ref[ProducerCore]) -> Callable[[], None]:
             logger.critical("events were lost at exit: %s", error)
 
     return flush
+
+
+def _after_fork() -> None:
+    for core in _cores:
+        core.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MAX_KEY_BYTES = 10_000
 """A key longer than this is a mistake (a payload in the wrong place), and every client must hash all of it."""
 
+MOST_ENVELOPE_BYTES = 24_576
+"""No key with the envelope's own headers is larger: a key of 10,000 bytes, a subject of 2,000 characters, the rest."""
+
 UserHeaders = Mapping[str, str | bytes] | Iterable[tuple[str, str | bytes]]
 
 
@@ -57,6 +60,7 @@ class Preparer:
         self.codec = codec
         self._settings = settings
         self._max_bytes = settings.max_event_bytes
+        self._surely_small_bytes = settings.max_event_bytes - MOST_ENVELOPE_BYTES - len(settings.source)
         self._types: dict[type, tuple[str, Headers]] = {}
 
     def prepare(
@@ -108,7 +112,7 @@ class Preparer:
         if headers:
             envelope_headers += user_headers(headers)
         outgoing = Outgoing(identity, topic, self._key(payload, key), value, envelope_headers)
-        if len(value) > self._max_bytes // 2 and outgoing.size_bytes > self._max_bytes:
+        if (headers or len(value) > self._surely_small_bytes) and outgoing.size_bytes > self._max_bytes:
             raise EventTooLarge(
                 f"This {cls.__contract__.type} has {outgoing.size_bytes:,} bytes; "
                 f"at most {self._max_bytes:,} are taken (max_event_bytes).",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from tidemill.codec import Codec
 from tidemill.contracts.contract import Payload
-from tidemill.errors import TidemillError
+from tidemill.errors import NotDelivered, TidemillError
 from tidemill.event import Event
 from tidemill.publisher.core import ProducerCore
 from tidemill.publisher.preparing import Preparer, UserHeaders
@@ -24,10 +23,10 @@ class Receipt:
 
     __slots__ = ("_core", "_delivered", "_error", "_settled", "id")
 
-    def __init__(self, event_id: str, core: ProducerCore, settled: threading.Condition) -> None:
+    def __init__(self, event_id: str, core: ProducerCore) -> None:
         self.id = event_id
         self._core = core
-        self._settled = settled
+        self._settled = core.settled
         self._delivered: Delivered | None = None
         self._error: TidemillError | None = None
 
@@ -56,6 +55,11 @@ class Receipt:
             UnknownTopic, EventTooLarge, NotAuthorized, BrokerError: The broker refused it.
         """
         if not self.done:
+            if self._settled is not self._core.settled:
+                raise NotDelivered(
+                    f"Event {self.id} was published before this process was forked; its parent is told of it.",
+                    hint="Ask the receipt in the process that published.",
+                )
             with self._settled:
                 self._settled.wait_for(lambda: self.done, timeout)
         if self._error is not None:
@@ -66,7 +70,7 @@ class Receipt:
 
     def _on_delivery(self, error: Any, message: Any) -> None:
         if error is not None:
-            self._error = self._core.error_for(error, message.topic())
+            self._error = self._core.error_for(error, message)
         else:
             self._core.down = None
             self._delivered = Delivered(message.topic(), message.partition(), message.offset())
@@ -105,7 +109,6 @@ class Publisher:
             codec = Codec(Registry(settings))
         self._preparer = Preparer(settings, codec)
         self._core = self._core_type(settings, kafka)
-        self._settled = threading.Condition()
 
     def publish(
         self,
@@ -138,7 +141,7 @@ class Publisher:
             PublisherClosed: After `close`.
         """
         message = self._preparer.prepare(event, key=key, subject=subject, cause=cause, headers=headers, event_id=id)
-        receipt = Receipt(message.id, self._core, self._settled)
+        receipt = Receipt(message.id, self._core)
         if not self._core.produce(message, receipt._on_delivery):
             deadline = time.monotonic() + self._settings.buffer_wait_seconds
             while not self._core.produce(message, receipt._on_delivery):

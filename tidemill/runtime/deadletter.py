@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tidemill.errors import TidemillError
-from tidemill.event import ID, normal_headers
+from tidemill.event import ID, Headers
 from tidemill.publisher.preparing import Outgoing
-from tidemill.runtime.executors.process import RemoteTrace
+from tidemill.runtime.error_text import class_of, formatted_trace, text_of
+from tidemill.runtime.executors.child import RemoteTrace
 
 if TYPE_CHECKING:
     from tidemill.event import Message
@@ -28,13 +28,28 @@ OFFSET = PREFIX + "offset"
 TIMESTAMP = PREFIX + "timestamp"
 TIME = PREFIX + "time"
 
+NAME_BYTES = 1_000
 MESSAGE_BYTES = 4_000
 TRACE_BYTES = 16_000
 HEADROOM_BYTES = 32_768
 """How much larger than the largest event a dead letter may be: what the headers above can add."""
 
 
-def dead_letter(topic: str, message: Message, stream: Stream, error: BaseException, attempts: int) -> Outgoing:
+class DeadLetter(Outgoing):
+    """A message whose headers may be without a value, as they came; events of our own never have such."""
+
+    __slots__ = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """As `Outgoing.size_bytes`; value and headers may be missing."""
+        pairs: list[tuple[str, bytes | None]] = list(self.headers)
+        return (
+            len(self.key or b"") + len(self.value or b"") + sum(len(name) + len(value or b"") for name, value in pairs)
+        )
+
+
+def dead_letter(topic: str, message: Message, stream: Stream, error: BaseException, attempts: int) -> DeadLetter:
     """The dead letter of a message.
 
     Args:
@@ -44,28 +59,33 @@ def dead_letter(topic: str, message: Message, stream: Stream, error: BaseExcepti
         error: The last error.
         attempts: Tries made, 0 where it could not even be decoded.
     """
-    headers = normal_headers(message.headers())
+    headers: list[tuple[str, bytes | None]] = list(message.headers() or ())
     facts = {
-        ERROR: f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins."),
-        MESSAGE: _cut(str(error) or type(error).__name__, MESSAGE_BYTES),
-        TRACE: _cut_middle(trace_of(error), TRACE_BYTES),
-        ATTEMPTS: str(attempts),
-        STREAM: stream.name,
-        HANDLER: stream.reference,
-        TOPIC: message.topic() or "",
-        PARTITION: str(message.partition()),
-        OFFSET: str(message.offset()),
-        TIMESTAMP: str(message.timestamp()[1]),
-        TIME: datetime.now(UTC).isoformat(),
+        ERROR: _cut(_utf8(class_of(error)), NAME_BYTES),
+        MESSAGE: _cut(_utf8(text_of(error)), MESSAGE_BYTES),
+        TRACE: _cut_middle(_utf8(trace_of(error)), TRACE_BYTES),
+        ATTEMPTS: str(attempts).encode(),
+        STREAM: stream.name.encode(),
+        HANDLER: _cut(_utf8(stream.reference), NAME_BYTES),
+        TOPIC: (message.topic() or "").encode(),
+        PARTITION: str(message.partition()).encode(),
+        OFFSET: str(message.offset()).encode(),
+        TIMESTAMP: str(message.timestamp()[1]).encode(),
+        TIME: datetime.now(UTC).isoformat().encode(),
     }
     named = dict(headers)
-    return Outgoing(
-        id=named.get(ID, b"").decode("utf-8", "replace"),
+    return DeadLetter(
+        id=(named.get(ID) or b"").decode("utf-8", "replace"),
         topic=topic,
         key=message.key(),
         value=message.value(),
-        headers=[*headers, *((name, text.encode("utf-8", "replace")) for name, text in facts.items())],
+        headers=cast(Headers, [*headers, *facts.items()]),
     )
+
+
+def _utf8(text: str) -> bytes:
+    # Lone surrogates, as in names of files that are not UTF-8, have no bytes.
+    return text.encode("utf-8", "replace")
 
 
 def trace_of(error: BaseException) -> str:
@@ -75,16 +95,21 @@ def trace_of(error: BaseException) -> str:
     if isinstance(error.__cause__, RemoteTrace):
         # What the worker's own frames add says nothing about the handler.
         return str(error.__cause__.args[0])
-    return "".join(traceback.format_exception(error))
+    return formatted_trace(error)
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
+def _cut(text: bytes, most: int) -> bytes:
+    return text if len(text) <= most else _whole(text[: most - 3]) + b"..."
 
 
-def _cut_middle(text: str, most: int) -> str:
+def _cut_middle(text: bytes, most: int) -> bytes:
     """Of a long traceback the beginning (where it was called) and the end (what happened) tell most."""
     if len(text) <= most:
         return text
     half = most // 2 - 10
-    return f"{text[:half]}\n  [...]\n{text[-half:]}"
+    return _whole(text[:half]) + b"\n  [...]\n" + _whole(text[-half:])
+
+
+def _whole(text: bytes) -> bytes:
+    """Without the parts of characters that were cut at either end."""
+    return text.decode("utf-8", "ignore").encode()

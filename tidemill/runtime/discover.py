@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
 
-from tidemill.errors import StreamError
+from tidemill.errors import StreamError, TidemillError
 from tidemill.runtime.stream import Stream
 
 GROUP = "tidemill.streams"
@@ -62,15 +62,30 @@ def load_streams(names: Sequence[str]) -> list[Stream]:
 
 def _load(reference: str) -> Stream:
     module, _, attribute = reference.partition(":")
+    if not module or not attribute:
+        raise StreamError(f"{reference!r} doesn't name a stream.", hint="Write it as module:attribute.")
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        holder = importlib.import_module(module)
+    except TidemillError:
+        raise  # A stream that is declared wrongly says so itself.
     except ModuleNotFoundError as error:
         raise StreamError(
             f"{reference} can't be imported: {error}.",
             hint="Install what it needs, e.g. `pip install 'tidemill[all]'`, or check the spelling.",
         ) from error
-    except AttributeError as error:
-        raise StreamError(f"Module {module!r} has no {attribute!r}.") from error
+    except Exception as error:  # a module's own code may raise anything while it is imported
+        raise StreamError(
+            f"{reference} can't be imported: {type(error).__name__}: {error}.",
+            hint=f"Try `python -c 'import {module}'`.",
+        ) from error
+    found = getattr(holder, attribute, None)
+    if found is None:
+        streams = [name for name, value in vars(holder).items() if isinstance(value, Stream)]
+        near = difflib.get_close_matches(attribute, streams, 1)
+        raise StreamError(
+            f"Module {module!r} has no {attribute!r}." + (f" Did you mean {near[0]!r}?" if near else ""),
+            hint=f"Its streams are: {', '.join(streams) or 'none'}.",
+        )
     if not isinstance(found, Stream):
         raise StreamError(
             f"{reference} is a {type(found).__name__}, not a stream.", hint="Decorate a function with @stream(...)."

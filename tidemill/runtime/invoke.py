@@ -72,8 +72,15 @@ class Invoke:
                 )
             return lambda events, work: threads.run(lambda: _finish(handler(arguments(events))), stream.timeout)
 
+        if stream.takes_work:
+
+            async def inline_with_work(events: list[Event[Any]], work: Work | None) -> Any:
+                return _finish(handler(arguments(events), work))
+
+            return inline_with_work
+
         async def inline(events: list[Event[Any]], work: Work | None) -> Any:
-            return handler(arguments(events), work) if stream.takes_work else handler(arguments(events))
+            return _finish(handler(arguments(events)))
 
         return inline
 

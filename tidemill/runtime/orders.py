@@ -13,6 +13,8 @@ class Orders:
     streams: list[str]
     concurrency: int | None
     drain_seconds: float
+    supervisor_pid: int | None = None
+    """Who must be there: a worker drains when its supervisor is gone."""
 
     def to_argument(self) -> str:
         """As a command-line argument."""

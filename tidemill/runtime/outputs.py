@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tidemill.errors import BrokerError, RegistryError, SchemaNotRegistered, TidemillError
 from tidemill.event import Event, derived_id
 from tidemill.publisher import AsyncPublisher, AsyncReceipt
 from tidemill.publisher.preparing import Preparer
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 OUTPUT_LINGER_MS = 2
 """Short: a key's next event waits for the acknowledgement of what the one before it published."""
+
+
+def is_held(error: BaseException) -> bool:
+    """Whether an output's event waits until this is over, rather than failing: Kafka, the registry or what was set up
+    there is at fault, and the event would be handled well without it."""
+    if isinstance(error, BrokerError | RegistryError | SchemaNotRegistered):
+        return True
+    return isinstance(error, TidemillError) and error.retriable
 
 
 class Outputs:
@@ -43,6 +52,7 @@ class Outputs:
                 "message.max.bytes": settings.max_event_bytes + HEADROOM_BYTES,
             },
         )
+        self._prepared: set[type[Any]] = set()
         self._dead_topic = settings.qualified(stream.payload.__contract__.dead_topic)
 
     async def publish(
@@ -59,6 +69,9 @@ class Outputs:
         Raises:
             ContractError, PublishError: An output can't be published; those before it may already be on their way.
         """
+        for output in outputs:
+            if type(output.payload) not in self._prepared:
+                await self._prepare(type(output.payload))
         counts: dict[str, int] = {}
         messages = []
         for output in outputs:
@@ -91,7 +104,13 @@ class Outputs:
         """
         self._publisher.open()
         for cls in self._stream.outputs:
+            await self._prepare(cls)
+
+    async def _prepare(self, cls: type[Any]) -> None:
+        # Not on the event loop: the first event of a class asks the registry.
+        if hasattr(cls, "__contract__"):
             await asyncio.to_thread(self._preparer.codec.prepare, cls)
+        self._prepared.add(cls)
 
     async def bury(self, message: Message, error: BaseException, attempts: int) -> None:
         """Write a dead letter and wait for its acknowledgement; raises if it isn't written."""

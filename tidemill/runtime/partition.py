@@ -1,4 +1,4 @@
-"""One assigned partition: lanes by key, and the offset up to which everything is done. No I/O, no clock, no asyncio.
+"""One assigned partition: lanes by key, and the offset up to which everything is done. No I/O, no asyncio.
 
 Invariants (docs/invariants.md):
     I1  `safe` never passes an event that isn't done.
@@ -8,10 +8,12 @@ Invariants (docs/invariants.md):
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
-from tidemill.event import Message
+from tidemill.event import Event, Message
 
 
 class Unit:
@@ -57,6 +59,42 @@ class Unit:
     def current(self) -> Sequence[Message]:
         """The messages of this try: all of them, or one of a batch that failed."""
         return self.messages if self.single is None else self.messages[self.single : self.single + 1]
+
+
+def units_of(part: Partition, messages: Sequence[Message], *, batch: int | None, ordered: bool) -> list[Unit]:
+    """Messages of one partition as units: each by itself, or batches, one at a time where order counts.
+
+    Args:
+        part: Their partition.
+        messages: In offset order.
+        batch: Most messages of a unit; None for single ones.
+        ordered: Whether the stream keeps order.
+    """
+    if batch is None:
+        return [Unit(part, (m,), m.key(), (m.offset() or 0) + 1, len(m.value() or b"")) for m in messages]
+    key = b"" if ordered else None
+    units = []
+    for first in range(0, len(messages), batch):
+        some = messages[first : first + batch]
+        size = sum(len(message.value() or b"") for message in some)
+        units.append(Unit(part, some, key, (some[-1].offset() or 0) + 1, size))
+    return units
+
+
+def facts_of(unit: Unit) -> dict[str, Any]:
+    """What a log says of a unit: of its first message, and how many there are."""
+    message = unit.current[0]
+    facts: dict[str, Any] = {
+        "topic": message.topic(),
+        "partition": message.partition(),
+        "offset": message.offset(),
+        "id": Event.received(None, message).id,
+        "attempt": unit.attempt,
+        "seconds": round(time.monotonic() - unit.started, 4),
+    }
+    if unit.single is None and unit.count > 1:
+        facts["count"] = unit.count
+    return facts
 
 
 class Partition:

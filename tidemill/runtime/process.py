@@ -23,11 +23,11 @@ def main(argument: str) -> int:
     from tidemill.runtime.discover import load_streams
     from tidemill.runtime.orders import Orders
     from tidemill.runtime.parent import die_with_parent
-    from tidemill.runtime.worker import EXIT_REFUSED, EXIT_UNAVAILABLE, Worker
+    from tidemill.runtime.worker import EXIT_FAILED, EXIT_REFUSED, EXIT_UNAVAILABLE, Worker
     from tidemill.telemetry import configure_logging, get_logger
 
-    die_with_parent(signal.SIGTERM)
     orders = Orders.from_argument(argument)
+    die_with_parent(signal.SIGTERM, parent=orders.supervisor_pid)
 
     async def run() -> int:
         worker = Worker(
@@ -43,7 +43,8 @@ def main(argument: str) -> int:
     try:
         settings = load_settings()
         configure_logging(settings)
-        return asyncio.run(run())
+        # Not asyncio.run, which would wait for a handler that ignores its cancellation: this process ends anyway.
+        return asyncio.new_event_loop().run_until_complete(run())
     except TidemillError as error:
         if sys.stderr.isatty():
             from tidemill.cli.terminal import report
@@ -52,6 +53,9 @@ def main(argument: str) -> int:
         else:
             get_logger("worker").critical("can't run", error=error.message, next=error.hint, kind=type(error).__name__)
         return EXIT_UNAVAILABLE if error.retriable else EXIT_REFUSED
+    except Exception:  # noqa: BLE001 - a fault of the runtime is told in the log's own format; the supervisor goes on
+        get_logger("worker").critical("ended by an error of the runtime", exc_info=True)
+        return EXIT_FAILED
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from random import Random
 
@@ -30,14 +31,17 @@ class Retry:
     never: tuple[type[Exception], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError(f"attempts must be at least 1, found {self.attempts}")
-        if not 0 <= self.first <= self.most:
-            raise ValueError(f"expected 0 <= first <= most, found first={self.first}, most={self.most}")
-        if self.factor < 1:
+        # `not a <= b` rather than `a > b` where it decides about NaN, which compares false with everything.
+        if not isinstance(self.attempts, int) or self.attempts < 1:
+            raise ValueError(f"attempts must be a whole number, at least 1, found {self.attempts!r}")
+        if not 0 <= self.first <= self.most or math.isinf(self.most):
+            raise ValueError(f"expected 0 <= first <= most, in seconds, found first={self.first}, most={self.most}")
+        if not 1 <= self.factor < math.inf:
             raise ValueError(f"factor must be at least 1, found {self.factor}")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter must be from 0 to 1, found {self.jitter}")
+        if not isinstance(self.never, tuple) or not all(_is_exception(cls) for cls in self.never):
+            raise ValueError(f"never must be a tuple of exception classes, found {self.never!r}")
 
     def delay_seconds(self, attempt: int, random: Random) -> float:
         """Seconds to wait after so many failed tries.
@@ -46,8 +50,10 @@ class Retry:
             attempt: The try that failed, from 1.
             random: Source of the jitter.
         """
-        # Past some fifty doublings a float would overflow; no back-off needs more.
-        wait = min(self.most, self.first * self.factor ** min(attempt - 1, 50))
+        try:
+            wait = min(self.most, self.first * self.factor ** (attempt - 1))
+        except OverflowError:
+            wait = self.most if self.first else 0.0
         return wait * (1 - self.jitter * random.random())
 
     def may_retry(self, error: BaseException, attempt: int) -> bool:
@@ -55,3 +61,7 @@ class Retry:
         if attempt >= self.attempts or isinstance(error, self.never):
             return False
         return error.retriable if isinstance(error, TidemillError) else True
+
+
+def _is_exception(cls: object) -> bool:
+    return isinstance(cls, type) and issubclass(cls, Exception)

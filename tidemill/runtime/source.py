@@ -61,6 +61,8 @@ class Source:
         self._halt = threading.Event()
         self._handed_over = threading.Event()
         self._paused: set[tuple[str, int]] = set()
+        self._given_away: set[tuple[str, int]] = set()
+        """Partitions that went elsewhere during the present poll."""
         self._commit_under_way = False
         self._log = get_logger("source").bind(stream=engine.stream.name)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -85,7 +87,9 @@ class Source:
     async def stop(self) -> None:
         """Stop polling, commit what is done, leave the group."""
         self._halt.set()
-        if self._thread.is_alive():
+        if self._thread.ident is None:
+            self._consumer.close()  # It was never started.
+        else:
             await asyncio.to_thread(self._thread.join)
 
     # -- in the consumer's thread ----------------------------------------------------------------
@@ -103,6 +107,8 @@ class Source:
                     last_commit = time.monotonic()
                     self._commit_soon()
             self._commit_now([(part.topic, part.number) for part in self._engine.committable()])
+        except KafkaException as error:
+            self._call(self._fail, broker.from_kafka(error.args[0], self._settings, topic=self._topic))
         except Exception as error:  # noqa: BLE001 - the thread's end must end the worker, with the reason
             self._call(self._fail, error)
         finally:
@@ -127,6 +133,7 @@ class Source:
         first = self._consumer.poll(POLL_PAUSED_SECONDS if self._paused else POLL_SECONDS)
         if first is None:
             return
+        self._given_away.clear()
         batches: dict[tuple[str, int], list[Message]] = {}
         for message in [first, *self._consumer.consume(BATCH - 1, 0)]:
             error = message.error()
@@ -134,6 +141,10 @@ class Source:
                 self._complain(error)
                 continue
             batches.setdefault((message.topic() or "", message.partition() or 0), []).append(message)
+        # A rebalance may have come in between: what was fetched before it belongs to another worker now, and must not
+        # be committed from here, past what that worker still has to do.
+        for key in self._given_away:
+            batches.pop(key, None)
         if batches:
             self._handed_over.clear()
             self._call(self._hand_over, batches)
@@ -240,7 +251,11 @@ class Source:
         self._forget(keys)
 
     def _forget(self, keys: Sequence[tuple[str, int]]) -> None:
-        self._paused.difference_update(keys)
+        self._given_away.update(keys)
+        if paused := self._paused.intersection(keys):
+            # Or they would still be paused should they come back.
+            self._paused -= paused
+            self._consumer.resume([TopicPartition(*key) for key in paused])
         if self._halt.is_set():
             return
         gone = threading.Event()

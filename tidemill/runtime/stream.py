@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 import types
 import typing
@@ -104,14 +105,29 @@ def stream(
         StreamError: The declaration makes no sense; says what was found and what would do.
     """
 
+    if callable(event):
+        raise StreamError(
+            f"@stream needs the type of its events, found the function {event!r} instead.",
+            hint="Write @stream('image.requested').",
+        )
+
     def declare(handler: Callable[..., Any]) -> Stream:
+        if not inspect.isfunction(handler):
+            raise StreamError(f"@stream({event!r}) goes onto a function, found {handler!r}.")
         where = f"{handler.__module__}:{handler.__qualname__}"
         stream_name = name or handler.__name__
         if not _NAME.fullmatch(stream_name):
             raise StreamError(
                 f"{where}: {stream_name!r} can't name a stream; expected a-z, 0-9, - and _, at most 64 of them."
             )
+        if inspect.isasyncgenfunction(handler):
+            raise StreamError(
+                f"{where} is an async generator; nobody would run it to its end.",
+                hint="Make it `async def` without `yield`, and return a list or call `work.emit(...)`.",
+            )
         is_async = inspect.iscoroutinefunction(handler)
+        if executor is not None and executor not in get_args(Executor):
+            raise StreamError(f"{where}: executor must be one of {', '.join(get_args(Executor))}, found {executor!r}.")
         chosen: Executor = executor or ("async" if is_async else "thread")
         if is_async and chosen != "async":
             raise StreamError(
@@ -129,11 +145,13 @@ def stream(
             ("batch", batch),
             ("room", room),
             ("room_bytes", room_bytes),
+            ("memory_bytes", memory_bytes),
         ):
-            if value is not None and value < 1:
-                raise StreamError(f"{where}: {label} must be at least 1, found {value}.")
-        if timeout is not None and timeout <= 0:
-            raise StreamError(f"{where}: timeout must be more than 0 seconds, found {timeout}.")
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise StreamError(f"{where}: {label} must be a whole number, at least 1, found {value!r}.")
+        # Not `timeout <= 0`, which lets NaN through.
+        if timeout is not None and not 0 < timeout < math.inf:
+            raise StreamError(f"{where}: timeout must be more than 0 seconds, or None, found {timeout}.")
         if memory_bytes is not None and chosen != "process":
             raise StreamError(f"{where}: memory_bytes needs executor='process', found {chosen!r}.")
         payload, takes_work = _input(handler, event, where, batched=batch is not None)
@@ -195,9 +213,9 @@ def _input(handler: Callable[..., Any], event: str, where: str, *, batched: bool
 def _hints(handler: Callable[..., Any], where: str) -> dict[str, Any]:
     try:
         return typing.get_type_hints(handler)
-    except NameError as error:
+    except Exception as error:  # an annotation is any expression, and raises what it likes
         raise StreamError(
-            f"{where}: its annotations can't be resolved: {error}.",
+            f"{where}: its annotations can't be resolved: {type(error).__name__}: {error}.",
             hint="Import what they name at module level, not under TYPE_CHECKING.",
         ) from error
 

@@ -5,12 +5,13 @@ It runs no handler and imports nothing that could fail or grow, so that it outli
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from tidemill.runtime.orders import Orders
 
@@ -33,7 +34,8 @@ class Child:
     started: float = 0.0
     restart_at: float = 0.0
     delay: float = FIRST_RESTART_SECONDS
-    ends: list[int] = field(default_factory=list)
+    told: int = 0
+    """How often it was told to stop."""
 
 
 class Supervisor:
@@ -46,7 +48,7 @@ class Supervisor:
     """
 
     def __init__(self, orders: Orders, processes: int, say: Callable[[str], None]) -> None:
-        self._orders = orders
+        self._orders = replace(orders, supervisor_pid=os.getpid())
         self._children = [Child(number) for number in range(processes)]
         self._say = say
         self._signals = 0
@@ -73,8 +75,7 @@ class Supervisor:
                 status = self._ended(child, code, now) or status
             if self._signals and all(child.process is None for child in self._children):
                 return status
-            if now > self._kill_at:
-                self._send(signal.SIGKILL)
+            self._tell(now)
             time.sleep(POLL_SECONDS)
 
     def _start(self, child: Child) -> None:
@@ -84,11 +85,14 @@ class Supervisor:
             start_new_session=True,
         )
         child.started = time.monotonic()
+        child.told = 0
 
     def _ended(self, child: Child, code: int, now: float) -> int:
         """Decide what follows the end of a process; returns the status that the supervisor should end with."""
         if self._signals:
-            return 0 if code in (0, RECYCLE) else code if code > 0 else 128 - code
+            # One that a signal of ours reached before its first line of Python had nothing to finish.
+            fine = code in (0, RECYCLE, -signal.SIGTERM)
+            return 0 if fine else code if code > 0 else 128 - code
         if code in REFUSED and not self._was_up:
             self._stop_all()
             return code
@@ -109,9 +113,15 @@ class Supervisor:
         if self._signals == 1:
             # A little more than a process gives itself: it ends hard by itself first.
             self._kill_at = time.monotonic() + self._orders.drain_seconds + 5
-        self._send(signal.SIGTERM)
 
-    def _send(self, signum: signal.Signals) -> None:
+    def _tell(self, now: float) -> None:
+        """Pass on to each process what it wasn't told yet."""
         for child in self._children:
-            if child.process is not None and child.process.poll() is None:
-                child.process.send_signal(signum)
+            if child.process is None:
+                continue
+            if now > self._kill_at:
+                child.process.kill()
+            while child.told < self._signals:
+                child.told += 1
+                # Two of one kind in quick succession would reach it as one.
+                child.process.send_signal(signal.SIGTERM if child.told == 1 else signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,18 +79,21 @@ def as_outputs(returned: Any, work: Work | None) -> list[Output]:
     Raises:
         TypeError: It returned something that is not an event.
     """
-    outputs = list(work.outputs) if work is not None else []
     if returned is None:
-        return outputs
-    if hasattr(type(returned), "__contract__") or isinstance(returned, Output):
-        returned = (returned,)
+        items: Iterable[Any] = ()
+    elif hasattr(type(returned), "__contract__") or isinstance(returned, Output):
+        items = (returned,)
     elif isinstance(returned, str | bytes | dict) or not hasattr(returned, "__iter__"):
         raise TypeError(f"a handler returns events or None, found {type(returned).__name__}: {returned!r:.80}")
-    for item in returned:
+    else:
+        items = returned
+    outputs = []
+    for item in items:
         if isinstance(item, Output):
             outputs.append(item)
         elif hasattr(type(item), "__contract__"):
             outputs.append(Output(item))
         else:
             raise TypeError(f"a handler returns events, found {type(item).__name__} among them: {item!r:.80}")
-    return outputs
+    # Only now: a generator emits while it runs.
+    return [*work.outputs, *outputs] if work is not None else outputs

@@ -71,6 +71,7 @@ class Worker:
         self._settings = settings
         self._concurrency = concurrency
         self._drain_seconds = drain_seconds
+        self._registry = Registry(settings)
         self._running: list[Running] = []
         self._stop = asyncio.Event()
         self._deadline: threading.Timer | None = None
@@ -85,13 +86,16 @@ class Worker:
         Raises:
             TidemillError: A stream can't start, or its source failed.
         """
-        await self._start()
-        self._log.info("ready", streams=[running.stream.name for running in self._running], pid=os.getpid())
-        watch = asyncio.create_task(Watch([running.engine for running in self._running]).run())
         try:
+            try:
+                await self._start()
+            except BaseException:
+                await asyncio.gather(*(self._leave(running) for running in self._running), return_exceptions=True)
+                raise
+            self._log.info("ready", streams=[running.stream.name for running in self._running], pid=os.getpid())
             return await self._until_told()
         finally:
-            watch.cancel()
+            self._registry.close()
             if self._deadline is not None:
                 self._deadline.cancel()
 
@@ -116,52 +120,60 @@ class Worker:
 
     async def _start(self) -> None:
         await asyncio.to_thread(check_topics, self._streams, self._settings)
-        codec = Codec(Registry(self._settings))
+        codec = Codec(self._registry)
         for stream in self._streams:
             concurrency = self._concurrency or stream.concurrency
             invoke = Invoke(stream, self._settings, concurrency)
             outputs = Outputs(stream, self._settings, codec)
-            await outputs.prepare()
             engine = Engine(stream, codec, outputs, invoke)
             app = FeedingApp(stream, self._settings, engine.feed)
+            # From here on it is stopped in good order, should its or another's start fail.
+            self._running.append(Running(stream, engine, outputs, app, Source(engine, app, self._settings)))
+            await outputs.prepare()
             await app.start()
             engine.start(concurrency)
-            self._running.append(Running(stream, engine, outputs, app, Source(engine, app, self._settings)))
         for running in self._running:
             running.source.start()
 
     async def _until_told(self) -> int:
         told = asyncio.create_task(self._stop.wait())
+        watch = asyncio.create_task(Watch([running.engine for running in self._running]).run())
         recycled = [asyncio.create_task(running.engine.recycle.wait()) for running in self._running]
         failed = [running.source.failed for running in self._running]
-        ends: list[asyncio.Future[Any]] = [told, *recycled, *failed]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        error = next((future.exception() for future in failed if future.done()), None)
+        ended: list[asyncio.Future[Any]] = [watch, *failed]
+        await asyncio.wait([told, *recycled, *ended], return_when=asyncio.FIRST_COMPLETED)
+        error = next((future.exception() for future in ended if future.done()), None)
+        error = error or next((running.engine.fault for running in self._running if running.engine.fault), None)
         status = EXIT_OK
-        if error is None and not self._stop.is_set():
-            self._log.error("a handler could not be stopped, this process is replaced")
+        if error is None and any(running.engine.recycle.is_set() for running in self._running):
+            self._log.error("this process can't go on and is replaced")
             status = EXIT_RECYCLE
-        for task in (told, *recycled):
-            task.cancel()
         if not self._stop.is_set():
             self.stop()
+        # The watch goes on meanwhile: a handler that hangs must not cost the others the time to finish.
         await self._drain()
+        for task in (told, watch, *recycled):
+            task.cancel()
         if error is not None:
             raise error
         return status
 
     async def _drain(self) -> None:
         self._log.info("stopping", deadline_seconds=self._drain_seconds)
-        finished = await asyncio.gather(*(r.engine.drain(self._drain_seconds * 0.6) for r in self._running))
-        for running, done in zip(self._running, finished, strict=True):
-            if not done:
-                self._log.warning("handing back what is not finished", stream=running.stream.name)
-            await running.source.stop()
-            await running.engine.stop()
-            try:
-                await running.outputs.close(self._drain_seconds * 0.1)
-            except TidemillError as error:
-                # Their events are not committed: they run again elsewhere and publish the same ids.
-                self._log.warning("outputs not delivered", stream=running.stream.name, error=str(error))
-            await running.app.stop()
+        await asyncio.gather(*(self._finish(running) for running in self._running))
         self._log.info("stopped", events={r.stream.name: r.engine.finished for r in self._running})
+
+    async def _finish(self, running: Running) -> None:
+        if not await running.engine.drain(self._drain_seconds * 0.6):
+            self._log.warning("handing back what is not finished", stream=running.stream.name)
+        await self._leave(running)
+
+    async def _leave(self, running: Running) -> None:
+        await running.source.stop()
+        await running.engine.stop()
+        try:
+            await running.outputs.close(self._drain_seconds * 0.1)
+        except TidemillError as error:
+            # Their events are not committed: they run again elsewhere and publish the same ids.
+            self._log.warning("outputs not delivered", stream=running.stream.name, error=str(error))
+        await running.app.stop()

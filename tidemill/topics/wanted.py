@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from tidemill.broker import BATCH_OVERHEAD_BYTES
 from tidemill.config import Settings
 from tidemill.contracts.catalogue import installed_events
 from tidemill.contracts.contract import Contract
@@ -21,8 +22,6 @@ RETENTION = "retention.ms"
 MAX_BYTES = "max.message.bytes"
 MIN_ISR = "min.insync.replicas"
 
-BATCH_OVERHEAD_BYTES = 16_384
-"""Kafka counts a whole record batch: what its header and a record's length fields may add to an event's own bytes."""
 DEAD_PARTITIONS = 3
 """Dead letters are few, and nobody reads them in parallel."""
 DEAD_RETENTION = timedelta(days=30)

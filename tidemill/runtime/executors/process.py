@@ -1,52 +1,30 @@
-"""Handlers in processes: spawned, killed at the time limit or when their memory limit is reached, and renewed.
+"""Handlers in processes: killed at the time limit, with all that they started, and renewed.
 
-A process imports the handler by name (module and function), so that it runs the same code as the worker; what goes in
-and out is pickled. A process that dies takes only its own event with it.
+A process imports the handler by name (module and function), so that it runs the same code as the worker. What goes in
+and out is pickled here and not by the pipe, so that what can't be pickled is the error of one event. A process that
+dies takes only its own event with it; one that dies idle takes none.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib
-import multiprocessing
 import pickle
-import signal
-import sys
-import traceback
-from dataclasses import dataclass
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from pebble import ProcessExpired, ProcessPool
-
-from tidemill.errors import HandlerDied, HandlerTimeout, StreamError
-from tidemill.runtime.parent import die_with_parent
-from tidemill.runtime.work import Output, Work, as_outputs
+from tidemill.errors import HandlerDied, HandlerError, HandlerTimeout, StreamError
+from tidemill.runtime.error_text import brief
+from tidemill.runtime.executors.child import Done, RemoteTrace, resolve
+from tidemill.runtime.executors.handler_process import Died, HandlerProcess
 
 if TYPE_CHECKING:
     from tidemill.runtime.stream import Stream
-
-
-@dataclass(slots=True)
-class _Done:
-    outputs: list[Output]
-
-
-@dataclass(slots=True)
-class _Raised:
-    # Returned rather than raised: the pool's own time-out and death must not be confused with a handler's TimeoutError.
-    error: Exception
-    trace: str
-
-
-class RemoteTrace(Exception):
-    """Stands in a chain of causes for the traceback of another process."""
-
-    def __str__(self) -> str:
-        return f"\n{self.args[0]}"
+    from tidemill.runtime.work import Output, Work
 
 
 class ProcessExecutor:
-    """A pool of processes for one stream; processes start with the first event.
+    """A pool of processes for one stream; processes start with the first events.
 
     Args:
         stream: The stream; its handler must be importable by name.
@@ -59,12 +37,12 @@ class ProcessExecutor:
     def __init__(self, stream: Stream, processes: int) -> None:
         check_importable(stream)
         self._stream = stream
-        self._pool = ProcessPool(
-            max_workers=processes,
-            context=multiprocessing.get_context("spawn"),
-            initializer=_prepare,
-            initargs=(stream.reference, stream.memory_bytes, list(sys.path)),
-        )
+        # A thread for each process: it starts it, waits for its answers, and kills it.
+        self._threads = ThreadPoolExecutor(processes, thread_name_prefix="tidemill-process")
+        self._lock = threading.Lock()
+        self._idle: list[HandlerProcess] = []
+        self._all: set[HandlerProcess] = set()
+        self._stopped = False
 
     async def run(self, events: Any, work: Work) -> list[Output]:
         """Run the handler on its event, or its list of events.
@@ -72,28 +50,126 @@ class ProcessExecutor:
         Raises:
             HandlerTimeout: It ran too long; its process was killed.
             HandlerDied: Its process ended under it.
+            ExecutorFault: A process can't be started.
             Exception: Whatever the handler raised.
         """
-        future = self._pool.schedule(_call, args=(self._stream.reference, events, work), timeout=self._stream.timeout)
+        call = _Call(self, pickle.dumps((events, work)))
+        future = asyncio.get_running_loop().run_in_executor(self._threads, call.run)
         try:
-            result: _Done | _Raised = await asyncio.wrap_future(future)
-        except TimeoutError:
-            raise HandlerTimeout(
-                f"The handler ran longer than {self._stream.timeout:g} s; its process was killed."
-            ) from None
-        except ProcessExpired as error:
-            raise HandlerDied(
-                f"The process that ran the handler ended under it ({_exit_reason(error.exitcode)}).",
-                hint="Look for a crash in native code, or for memory_bytes or the container's memory limit.",
-            ) from None
-        if isinstance(result, _Raised):
-            raise result.error from RemoteTrace(result.trace)
-        return result.outputs
+            answer = await future
+        except asyncio.CancelledError:
+            call.give_up()
+            raise
+        try:
+            result = pickle.loads(answer)
+        except Exception as error:
+            # It could be unpickled there, but not here.
+            raise HandlerError(
+                f"What the handler returned or raised can't be read: {brief(error)}.",
+                hint="Return events of generated classes; keep open files and the like out of exceptions.",
+            ) from error
+        if isinstance(result, Done):
+            return result.outputs
+        raise result.error from RemoteTrace(result.trace)
+
+    def take(self) -> HandlerProcess:
+        """A process that waits for work, started if there is none; blocks meanwhile. Raises ExecutorFault."""
+        while (process := self._idle_one()) is not None:
+            if process.is_alive():
+                return process
+            self.drop(process)
+        fresh = HandlerProcess(self._stream.reference, self._stream.memory_bytes)
+        try:
+            self._keep(fresh)
+            fresh.wait_until_ready()
+        except BaseException:
+            self.drop(fresh)
+            raise
+        return fresh
+
+    def _idle_one(self) -> HandlerProcess | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _keep(self, process: HandlerProcess) -> None:
+        with self._lock:
+            self._all.add(process)
+            if self._stopped:
+                raise StreamError("The pool of processes was stopped.")
+
+    def give_back(self, process: HandlerProcess) -> None:
+        """Keep a process for the next call."""
+        with self._lock:
+            if not self._stopped:
+                self._idle.append(process)
+                return
+        self.drop(process)
+
+    def drop(self, process: HandlerProcess) -> None:
+        """Kill a process and forget it; blocks until it has ended."""
+        process.release()
+        with self._lock:
+            self._all.discard(process)
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds for one call."""
+        return self._stream.timeout
 
     def stop(self) -> None:
         """Kill what runs and end all processes."""
-        self._pool.stop()  # type: ignore[no-untyped-call]  # pebble 5.2
-        self._pool.join(5)
+        with self._lock:
+            self._stopped = True
+            busy, idle = self._all - set(self._idle), self._idle[:]
+            self._idle.clear()
+        for process in busy:
+            process.kill()  # The thread that waits for its answer does the rest.
+        for process in idle:
+            self.drop(process)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Call:
+    """One call, from the thread that waits for it, and the way to give it up from the event loop."""
+
+    __slots__ = ("_given_up", "_lock", "_pool", "_process", "_request")
+
+    def __init__(self, pool: ProcessExecutor, request: bytes) -> None:
+        self._pool = pool
+        self._request = request
+        self._lock = threading.Lock()
+        self._process: HandlerProcess | None = None
+        self._given_up = False
+
+    def run(self) -> bytes:
+        pool = self._pool
+        process = pool.take()
+        with self._lock:
+            self._process = process
+            if self._given_up:
+                process.kill()
+        try:
+            answer = process.ask(self._request, pool.timeout)
+        except TimeoutError:
+            pool.drop(process)
+            raise HandlerTimeout(f"The handler ran longer than {pool.timeout:g} s; its process was killed.") from None
+        except Died as died:
+            pool.drop(process)
+            raise HandlerDied(
+                f"The process that ran the handler ended under it ({died}).",
+                hint="Look for a crash in native code, or for memory_bytes or the container's memory limit.",
+            ) from None
+        with self._lock:
+            # From here on `give_up` must not kill it: it may be in the hands of another call.
+            self._process = None
+        pool.give_back(process)
+        return answer
+
+    def give_up(self) -> None:
+        with self._lock:
+            self._given_up = True
+            if self._process is not None:
+                self._process.kill()
 
 
 def check_importable(stream: Stream) -> None:
@@ -108,60 +184,9 @@ def check_importable(stream: Stream) -> None:
         raise StreamError(
             f"{stream.reference} can't run with executor='process': another process can't import it.", hint=fix
         )
-    found = _resolve(stream.reference)
+    found = resolve(stream.reference)
     if getattr(found, "handler", None) is not stream.handler:
         raise StreamError(
             f"{stream.reference} can't run with executor='process': that name leads to {found!r}, not to this stream.",
             hint=fix,
         )
-
-
-def _resolve(reference: str) -> Any:
-    module, _, qualname = reference.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in qualname.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise StreamError(f"{reference} can't be imported in a process of its own: {error}.") from error
-    return found
-
-
-def _prepare(reference: str, memory_bytes: int | None, path: list[str]) -> None:
-    """Set up a fresh process: limits, signals, and the import that each call would otherwise wait for."""
-    die_with_parent()
-    # Ctrl-C reaches the whole process group; the worker decides what is still to be finished.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if memory_bytes is not None and sys.platform == "linux":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    sys.path[:] = path
-    _resolve(reference)
-
-
-def _call(reference: str, events: Any, work: Work) -> _Done | _Raised:
-    stream = _resolve(reference)
-    try:
-        returned = stream.handler(events, work) if stream.takes_work else stream.handler(events)
-        return _Done(as_outputs(returned, work))
-    except Exception as error:  # noqa: BLE001 - whatever a handler raises is told to the worker, trace and all
-        return _Raised(_picklable(error), traceback.format_exc())
-
-
-def _picklable(error: Exception) -> Exception:
-    """The exception, or one that says the same where it can't cross the process border."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # noqa: BLE001 - an exception's own __reduce__ or __init__ may raise anything
-        return RuntimeError(f"{type(error).__module__}.{type(error).__qualname__}: {error}")
-    return error
-
-
-def _exit_reason(code: int | None) -> str:
-    if code is not None and code < 0:
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed by signal {-code}"
-    return f"exit status {code}"

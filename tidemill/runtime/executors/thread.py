@@ -13,15 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tidemill.errors import HandlerTimeout
+from tidemill.runtime.executors.fault import StuckHandler
 
 STOP_GRACE_SECONDS = 5.0
 """How long a thread may take to stop after its time limit."""
-
-
-class StuckHandler(HandlerTimeout):
-    """A handler ran past its time limit and could not be stopped; its thread or task lives on."""
-
-    retriable = False
 
 
 class _Interrupt(BaseException):
@@ -45,6 +40,8 @@ class _Call:
 
     def run(self) -> Any:
         with self._lock:
+            if self._interrupted:
+                return None  # It was given up before a thread was free; nobody waits for it.
             self._thread = threading.get_ident()
         try:
             try:
@@ -53,7 +50,7 @@ class _Call:
                 self._end()
         except _Interrupt:
             self._end()
-            raise TimeoutError from None
+            return None  # Whoever has interrupted it knows.
 
     def _end(self) -> None:
         with self._lock:
@@ -69,8 +66,8 @@ class _Call:
 
     def interrupt(self) -> None:
         with self._lock:
+            self._interrupted = True
             if self._thread is not None:
-                self._interrupted = True
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(_Interrupt))
 
 
@@ -89,7 +86,7 @@ class ThreadExecutor:
 
         Raises:
             HandlerTimeout: It ran too long and was stopped.
-            StuckHandler: It ran too long and didn't stop; its thread lives on.
+            StuckHandler: It ran too long, or was to be given up, and didn't stop; its thread lives on.
             Exception: Whatever the call raised.
         """
         call = _Call(function)
@@ -97,28 +94,30 @@ class ThreadExecutor:
         try:
             done, _ = await asyncio.wait((future,), timeout=timeout_seconds)
         except asyncio.CancelledError:
-            call.interrupt()
-            future.add_done_callback(_look_away)
+            # Given up. The caller waits for the thread all the same: without one, its next call couldn't start.
+            await self._stop(call, future, "The handler was to be given up")
             raise
         if done:
-            return self._outcome(future, timeout_seconds)
-        call.interrupt()
-        done, _ = await asyncio.wait((future,), timeout=STOP_GRACE_SECONDS)
-        if done:
-            return self._outcome(future, timeout_seconds)
-        future.add_done_callback(_look_away)
-        raise StuckHandler(
-            f"The handler ran longer than {timeout_seconds:g} s, and its thread did not stop within "
-            f"{STOP_GRACE_SECONDS:g} s.",
-            hint="Give its blocking calls time limits of their own, or use executor='process', which can be killed.",
-        )
+            return future.result()
+        too_long = f"The handler ran longer than {timeout_seconds:g} s"
+        await self._stop(call, future, too_long)
+        # It may have come to its end while it was being stopped: late all the same, and what it raised is the trace.
+        raise HandlerTimeout(f"{too_long} and was stopped.") from future.exception()
 
     @staticmethod
-    def _outcome(future: asyncio.Future[Any], timeout_seconds: float | None) -> Any:
-        error = future.exception()
-        if type(error) is TimeoutError and error.__cause__ is None and not error.args and timeout_seconds is not None:
-            raise HandlerTimeout(f"The handler ran longer than {timeout_seconds:g} s and was stopped.")
-        return future.result()
+    async def _stop(call: _Call, future: asyncio.Future[Any], why: str) -> None:
+        call.interrupt()
+        try:
+            done, _ = await asyncio.wait((future,), timeout=STOP_GRACE_SECONDS)
+        except asyncio.CancelledError:
+            future.add_done_callback(_look_away)
+            raise
+        future.add_done_callback(_look_away)
+        if not done:
+            raise StuckHandler(
+                f"{why}, and its thread did not stop within {STOP_GRACE_SECONDS:g} s.",
+                hint="Give its blocking calls time limits of their own, or use executor='process'.",
+            )
 
     def stop(self) -> None:
         """Take no more calls; those that run are left to end by themselves."""
@@ -126,5 +125,6 @@ class ThreadExecutor:
 
 
 def _look_away(future: asyncio.Future[Any]) -> None:
+    """Retrieve what nobody waits for any more, so that asyncio doesn't complain of it."""
     if not future.cancelled():
         future.exception()

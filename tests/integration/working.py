@@ -1,0 +1,212 @@
+"""For the tests of the stream runtime: a worker in the test's own event loop, and what can be seen of it in Kafka.
+
+Everything waits for a condition with a deadline. Each test has a namespace, and so topics and groups of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+
+from tests.integration.steps import StepAsked, StepDone
+from tidemill import broker
+from tidemill.codec import Codec
+from tidemill.config import Settings
+from tidemill.contracts.contract import Payload
+from tidemill.contracts.registration import register_contracts
+from tidemill.contracts.registry import Registry
+from tidemill.event import Event
+from tidemill.publisher import Publisher
+from tidemill.runtime.stream import Stream
+from tidemill.runtime.worker import Worker
+from tidemill.topics import apply
+
+ASKED = StepAsked.__contract__.topic
+DEAD = StepAsked.__contract__.dead_topic
+DONE = StepDone.__contract__.topic
+WAIT_SECONDS = 30.0
+
+
+def prepare(settings: Settings, *classes: type[Payload]) -> None:
+    """Make topics and register schemas; by default those of the steps."""
+    contracts = [cls.__contract__ for cls in classes or (StepAsked, StepDone)]
+    apply(settings, contracts)
+    with Registry(settings) as registry:
+        register_contracts(registry, contracts, dry_run=False)
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> None:
+    """Let the loop run until something is so; fails with `what` when it isn't in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        await asyncio.sleep(0.01)
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> None:
+    """As `until`, where no loop has to run."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.02)
+
+
+async def until_there(settings: Settings, topic: str, count: int) -> None:
+    """Wait, with the loop running, until a topic has so many messages."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while (found := sum((await asyncio.to_thread(ends, settings, topic)).values())) < count:
+        assert time.monotonic() < deadline, f"{found} of {count} messages in {topic} after {WAIT_SECONDS:g} s"
+        await asyncio.sleep(0.02)
+
+
+class Working:
+    """A worker that runs in this event loop."""
+
+    def __init__(self, worker: Worker, task: asyncio.Task[int]) -> None:
+        self.worker = worker
+        self.task = task
+
+    @property
+    def finished(self) -> int:
+        """Events done, dead letters included."""
+        return sum(running.engine.finished for running in self.worker._running)
+
+    async def stop(self) -> int:
+        """Drain and end; returns the exit status."""
+        if not self.task.done():
+            self.worker.stop()
+        return await asyncio.wait_for(self.task, WAIT_SECONDS)
+
+
+@asynccontextmanager
+async def working(settings: Settings, *streams: Stream, concurrency: int | None = None) -> AsyncIterator[Working]:
+    """A worker for the time of the block, joined to its groups; it is drained at the end."""
+    # The deadline of a worker ends the whole process: here it is for a test that hangs.
+    worker = Worker(streams, settings, concurrency=concurrency, drain_seconds=60.0)
+    task = asyncio.create_task(worker.run())
+    joined = Working(worker, task)
+    try:
+        await until(lambda: task.done() or _assigned(worker, len(streams)), "the worker joins its groups")
+        yield joined
+    finally:
+        await joined.stop()
+
+
+def _assigned(worker: Worker, streams: int) -> bool:
+    return len(worker._running) == streams and all(running.source.assigned.is_set() for running in worker._running)
+
+
+def publish(settings: Settings, events: Iterable[Payload]) -> list[str]:
+    """Publish events, each acknowledged; returns their ids."""
+    with Registry(settings) as registry, Publisher(settings, codec=Codec(registry)) as publisher:
+        receipts = [publisher.publish(event) for event in events]
+    return [receipt.id for receipt in receipts]
+
+
+def steps(lane: str, count: int, *, note: str = "") -> list[StepAsked]:
+    """So many steps of one lane, numbered from 0."""
+    return [StepAsked(lane=lane, number=number, note=note) for number in range(count)]
+
+
+def encoded(settings: Settings, event: Payload) -> bytes:
+    """The bytes of an event's value."""
+    with Registry(settings) as registry:
+        return Codec(registry).encode(event)
+
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+def produce(
+    settings: Settings,
+    values: Iterable[bytes | None],
+    *,
+    key: bytes | None = None,
+    headers: Headers = (),
+    partition: int = 0,
+) -> None:
+    """Put raw bytes onto the steps' topic, as a foreign producer would."""
+    producer = Producer(broker.client_config(settings))
+    for value in values:
+        producer.produce(settings.qualified(ASKED), value, key, partition, headers=list(headers))
+    assert producer.flush(WAIT_SECONDS) == 0
+
+
+def ends(settings: Settings, topic: str) -> dict[int, int]:
+    """The offset after the last message, by partition; the topic without its namespace."""
+    consumer = Consumer(broker.consumer_config(settings, "tests"))
+    name = settings.qualified(topic)
+    found = consumer.list_topics(name, 10).topics[name].partitions
+    end = {number: consumer.get_watermark_offsets(TopicPartition(name, number), 10)[1] for number in found}
+    consumer.close()
+    return end
+
+
+def committed(settings: Settings, stream: Stream) -> dict[int, int]:
+    """The group's offsets, by partition; partitions without one are left out."""
+    name = settings.qualified(stream.topic)
+    asked = [TopicPartition(name, number) for number in ends(settings, stream.topic)]
+    group = ConsumerGroupTopicPartitions(settings.qualified(stream.group), asked)
+    admin = broker.admin_client(settings)  # kept until the answer is there
+    offsets = next(iter(admin.list_consumer_group_offsets([group]).values())).result(10).topic_partitions
+    return {part.partition: part.offset for part in offsets if part.offset >= 0}
+
+
+def forget_offsets(settings: Settings, stream: Stream) -> None:
+    """Delete the stream's group, so that it runs all events again: as after a crash before any commit."""
+    admin = broker.admin_client(settings)  # kept until the answer is there
+    group = settings.qualified(stream.group)
+    admin.delete_consumer_groups([group])[group].result(10)
+
+
+def lag(settings: Settings, stream: Stream) -> int:
+    """Messages that the stream's group has not committed."""
+    offsets = committed(settings, stream)
+    return sum(end - offsets.get(number, 0) for number, end in ends(settings, stream.topic).items())
+
+
+def messages(settings: Settings, topic: str, count: int | None = None) -> list[Message]:
+    """All messages of a topic, ordered by partition and offset; waits until there are so many."""
+    if count is not None:
+        wait_until(lambda: sum(ends(settings, topic).values()) >= count, f"{count} messages in {topic}")
+    end = ends(settings, topic)
+    name = settings.qualified(topic)
+    consumer = Consumer(broker.consumer_config(settings, "tests"))
+    consumer.assign([TopicPartition(name, number, 0) for number in end])
+    found: list[Message] = []
+    deadline = time.monotonic() + WAIT_SECONDS
+    while len(found) < sum(end.values()):
+        assert time.monotonic() < deadline, f"{len(found)} of {sum(end.values())} messages of {topic} could be read"
+        found += [message for message in consumer.consume(1000, 0.2) if message.error() is None]
+    consumer.close()
+    if count is not None:
+        assert len(found) == count
+    return sorted(found, key=lambda message: (message.partition() or 0, message.offset() or 0))
+
+
+def events(settings: Settings, cls: type[Payload], count: int | None = None) -> list[Event[Any]]:
+    """All events of a class, decoded; waits until there are so many."""
+    with Registry(settings) as registry:
+        codec = Codec(registry)
+        return [
+            Event.received(codec.decode(message.value(), cls), message)
+            for message in messages(settings, cls.__contract__.topic, count)
+        ]
+
+
+async def dead_letters(settings: Settings, count: int) -> list[Message]:
+    """The dead letters of the steps, once there are so many; fails where there are more."""
+    await until_there(settings, DEAD, count)
+    return await asyncio.to_thread(messages, settings, DEAD, count)
+
+
+def header(message: Message, name: str) -> str:
+    """One header as text; fails where it isn't there exactly once."""
+    pairs: Any = message.headers() or ()
+    (value,) = [value for found, value in pairs if found == name]
+    return str(value, "utf-8")
