@@ -1,10 +1,13 @@
-"""How fast pictures are made: a bare loop of two processes, without Kafka, that reads, renders and writes files.
+"""How fast pictures are made: a worker of the image stream with two processes, beside a bare loop of two processes.
 
-It does the image stream's own rendering, so that what the stream adds around it (events, store, commits) can be told.
+The bare loop reads files, does the stream's own rendering and writes files, without Kafka, events, commits or fsync, so
+that what the stream adds around the rendering can be told. Both are started and warm before the clock is.
 """
 
 from __future__ import annotations
 
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,11 +17,15 @@ from pathlib import Path
 
 from bench.figures import Figure, median_of
 from bench.photographs import photographs
+from bench.programs import environment, running
 from streams.image.encode import EXTENSIONS
 from streams.image.render import render
 from streams.image.settings import ImageSettings
 from tidemill.config import Settings
-from tidemill.events import Rendition
+from tidemill.event import Event
+from tidemill.events import ImageProcessed, ImageRequested, Rendition
+from tidemill.publisher import Publisher
+from tidemill.tail import Tail
 
 PROCESSES = 2
 COUNT, QUICK_COUNT = 200, 20
@@ -30,11 +37,55 @@ RENDITIONS = (
 
 
 def run(settings: Settings, quick: bool) -> list[Figure]:
-    """Images per second of the bare loop."""
+    """Images per second of the stream and of the bare loop, in turn."""
     paths = photographs(settings.cache_dir, QUICK_COUNT if quick else COUNT)
-    with tempfile.TemporaryDirectory() as out:
-        rates = [bare_images_per_second(paths, Path(out)) for _ in range(1 if quick else 3)]
-    return [median_of(f"bare loop, {PROCESSES} processes, 12 Mpx JPEG to 1600, 800, 200 px", rates, "images/s")]
+    ours: list[float] = []
+    bare: list[float] = []
+    for _ in range(1 if quick else 3):
+        with tempfile.TemporaryDirectory() as out:
+            bare.append(bare_images_per_second(paths, Path(out)))
+        with tempfile.TemporaryDirectory() as out:
+            ours.append(stream_images_per_second(settings, paths, Path(out)))
+    beside = [a / b for a, b in zip(ours, bare, strict=True)]
+    return [
+        median_of(f"bare loop, {PROCESSES} processes, 12 Mpx JPEG to 1600, 800, 200 px", bare, "images/s"),
+        median_of(f"image stream, one worker with {PROCESSES} processes, the same", ours, "images/s"),
+        median_of("image stream beside the bare loop", beside, "x", least=0.9),
+    ]
+
+
+def stream_images_per_second(settings: Settings, paths: Sequence[Path], out: Path) -> float:
+    """Publish a request for each picture and wait for all results; every renditions' file is written anew.
+
+    Args:
+        settings: Addresses.
+        paths: The pictures.
+        out: Folder of the object store.
+    """
+    own = settings.model_copy(
+        update={"store_url": out.absolute().as_uri(), "store_allow": [paths[0].parent.absolute().as_uri() + "/"]}
+    )
+    command = [sys.executable, "-m", "tidemill", "worker", "image", "--concurrency", str(PROCESSES)]
+    with (
+        Tail(own, [ImageProcessed.__contract__.topic]) as tail,
+        Publisher(own) as publisher,
+        running(command, environment(own, TIDEMILL_STORE_URL=own.object_store)),
+    ):
+        _round_trip(publisher, tail, [path.absolute().as_uri() for path in paths[: 4 * PROCESSES]])
+        shutil.rmtree(out / "images")
+        started = time.perf_counter()
+        _round_trip(publisher, tail, [path.absolute().as_uri() for path in paths])
+        return len(paths) / (time.perf_counter() - started)
+
+
+def _round_trip(publisher: Publisher, tail: Tail, sources: Sequence[str]) -> None:
+    waiting = {publisher.publish(ImageRequested(source=source, renditions=list(RENDITIONS))).id for source in sources}
+    deadline = time.monotonic() + 300
+    while waiting:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{len(waiting)} of {len(sources)} pictures have no result")
+        for message in tail.read(1.0):
+            waiting.discard(Event.received(None, message).cause or "")
 
 
 def bare_images_per_second(paths: Sequence[Path], out: Path, processes: int = PROCESSES) -> float:

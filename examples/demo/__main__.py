@@ -55,7 +55,7 @@ def demo(
         for line in prepare_contracts(stack.settings):
             err.print(f"[green]✓[/] {line}", highlight=False)
         status = _run(
-            stack.settings, sorted(path for path in photos.iterdir() if path.suffix in {".jpg", ".jpeg", ".png"})
+            stack.settings, sorted(path for path in photos.iterdir() if path.suffix in {".jpg", ".png", ".webp"})
         )
     finally:
         if stack.started_here and not keep:

@@ -103,14 +103,14 @@ def psnr_db(one: Image.Image, other: Image.Image) -> float:
     return math.inf if mean == 0 else 10 * math.log10(255**2 / mean)
 
 
-def photo(name: str = "the-spices-of-life.jpg") -> Image.Image:
+def photo(name: str = "casa-mila-courtyard.jpg") -> Image.Image:
     """A photograph's pixels, as stored."""
     image = Image.open(PHOTOS / name)
     image.load()
     return image
 
 
-def photo_bytes(name: str = "the-spices-of-life.jpg") -> bytes:
+def photo_bytes(name: str = "casa-mila-courtyard.jpg") -> bytes:
     """A photograph's file."""
     return (PHOTOS / name).read_bytes()
 

@@ -110,6 +110,6 @@ def test_a_profile_that_is_srgb_leaves_every_pixel_as_it_is() -> None:
 
 
 def test_a_real_adobe_rgb_photograph_gains_its_true_colours() -> None:
-    data = photo_bytes("canyon-wren.jpg")
+    data = photo_bytes("rocket-on-the-pad.jpg")
     result = rendered(data, ask(width=200))
     assert result.original.color_profile == "Adobe RGB (1998)"

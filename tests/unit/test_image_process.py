@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageOps
 
 from streams.image.process import process
 from streams.image.settings import ImageSettings
-from tests.unit.image_samples import ask, photo_bytes, saved
+from tests.unit.image_samples import PHOTOS, ask, photo_bytes, saved
 from tests.unit.image_samples import corners as corners_picture
 from tidemill.config import load_settings
 from tidemill.errors import ForbiddenUri, ObjectMissing, ObjectTooLarge, Reject
@@ -24,7 +25,7 @@ from tidemill.store import Store
 def uploads(tmp_path: Path) -> Path:
     folder = tmp_path / "uploads"
     folder.mkdir()
-    (folder / "spices.jpg").write_bytes(photo_bytes())
+    (folder / "courtyard.jpg").write_bytes(photo_bytes())
     return folder
 
 
@@ -48,7 +49,7 @@ def _files(tmp_path: Path) -> dict[str, tuple[bytes, int]]:
 
 
 def test_every_rendition_is_where_and_what_the_result_says(tmp_path: Path, uploads: Path, store: Store) -> None:
-    result = process(_request(uploads / "spices.jpg"), store, ImageSettings())
+    result = process(_request(uploads / "courtyard.jpg"), store, ImageSettings())
     assert [(each.name, each.format, each.width, each.height) for each in result.renditions] == [
         ("large", "jpeg", 800, 534),
         ("thumb", "webp", 150, 150),
@@ -64,14 +65,14 @@ def test_every_rendition_is_where_and_what_the_result_says(tmp_path: Path, uploa
 
 
 def test_the_same_event_again_writes_nothing(tmp_path: Path, uploads: Path, store: Store) -> None:
-    request = _request(uploads / "spices.jpg", metadata="keep")
+    request = _request(uploads / "courtyard.jpg", metadata="keep")
     first, files = process(request, store, ImageSettings()), _files(tmp_path)
     assert process(request, store, ImageSettings()) == first
     assert _files(tmp_path) == files
 
 
 def test_a_lost_file_is_made_again_and_is_the_same(tmp_path: Path, uploads: Path, store: Store) -> None:
-    request = _request(uploads / "spices.jpg")
+    request = _request(uploads / "courtyard.jpg")
     first = process(request, store, ImageSettings())
     lost = Path(first.renditions[0].uri.removeprefix("file://"))
     before = lost.read_bytes()
@@ -81,14 +82,14 @@ def test_a_lost_file_is_made_again_and_is_the_same(tmp_path: Path, uploads: Path
 
 
 def test_equal_renditions_share_a_file(tmp_path: Path, uploads: Path, store: Store) -> None:
-    request = _request(uploads / "spices.jpg", renditions=[ask("a", width=100), ask("b", width=100)])
+    request = _request(uploads / "courtyard.jpg", renditions=[ask("a", width=100), ask("b", width=100)])
     one, other = process(request, store, ImageSettings()).renditions
     assert one.uri == other.uri
     assert len(_files(tmp_path)) == 1
 
 
 def test_it_works_in_a_process_of_its_own(uploads: Path, store: Store) -> None:
-    request = _request(uploads / "spices.jpg")
+    request = _request(uploads / "courtyard.jpg")
     work = "import pickle, sys; f, *a = pickle.load(sys.stdin.buffer); sys.stdout.buffer.write(pickle.dumps(f(*a)))"
     there = subprocess.run(
         [sys.executable, "-c", work],
@@ -104,12 +105,12 @@ def test_it_works_in_a_process_of_its_own(uploads: Path, store: Store) -> None:
 
 def test_the_declared_checksum_of_the_source_is_held_to(uploads: Path, store: Store) -> None:
     right = hashlib.sha256(photo_bytes()).hexdigest()
-    assert process(_request(uploads / "spices.jpg", source_sha256=right), store, ImageSettings())
+    assert process(_request(uploads / "courtyard.jpg", source_sha256=right), store, ImageSettings())
     wrong = hashlib.sha256(b"other").hexdigest()
     with pytest.raises(Reject, match=f"its SHA-256 is {right}, expected {wrong}"):
-        process(_request(uploads / "spices.jpg", source_sha256=wrong), store, ImageSettings())
+        process(_request(uploads / "courtyard.jpg", source_sha256=wrong), store, ImageSettings())
     with pytest.raises(Reject, match="source_sha256 'abc' isn't 64 lowercase hex digits"):
-        process(_request(uploads / "spices.jpg", source_sha256="abc"), store, ImageSettings())
+        process(_request(uploads / "courtyard.jpg", source_sha256="abc"), store, ImageSettings())
 
 
 def test_a_missing_picture_is_told_to_be_missing(uploads: Path, store: Store) -> None:
@@ -149,7 +150,7 @@ def test_nothing_is_written_if_the_picture_is_broken(tmp_path: Path, uploads: Pa
     assert not (tmp_path / "objects").exists()
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in Path(__file__).parents[2].glob("examples/photos/*.jpg")))
+@pytest.mark.parametrize("name", sorted(path.name for path in PHOTOS.iterdir() if path.suffix != ".md"))
 def test_every_photograph_of_the_demo_is_processed_or_told_to_be_broken(
     tmp_path: Path, name: str, uploads: Path, store: Store
 ) -> None:
@@ -160,4 +161,6 @@ def test_every_photograph_of_the_demo_is_processed_or_told_to_be_broken(
         return
     result = process(_request(uploads / name), store, ImageSettings())
     assert result.notes == []
-    assert max(result.original.width, result.original.height) == 1600
+    shown = ImageOps.exif_transpose(Image.open(PHOTOS / name))
+    assert (result.original.width, result.original.height) == shown.size
+    assert result.renditions[0].width == min(800, shown.width)
