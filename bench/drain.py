@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 
 from bench.figures import Figure, median_of
+from bench.events import ordinary_event
 from bench.programs import environment, running, wait_for_report, worker
 from tidemill.config import Settings
-from tidemill.events import ImageRequested, Rendition
 from tidemill.publisher import Publisher
 
 
@@ -41,11 +41,10 @@ def _ratio(ours: list[float], theirs: list[float]) -> list[float]:
 
 
 def _fill(settings: Settings, count: int) -> None:
-    thumb = [Rendition(name="thumb", width=200)]
     # Uncompressed, since plain Faust's consumer reads lz4 only with a further package.
     with Publisher(settings.model_copy(update={"compression": "none"})) as publisher:
         for number in range(count):
-            publisher.publish(ImageRequested(source=f"s3://shop-uploads/2026/11/{number % 5000}.jpg", renditions=thumb))
+            publisher.publish(ordinary_event(number))
 
 
 def _rate(settings: Settings, name: str, count: int, number: int) -> float:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -30,7 +32,7 @@ from tidemill.errors import BrokerUnreachable, ObjectMissing, Reject
 from tidemill.event import Event
 from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import stream
-from tidemill.runtime.work import Work
+from tidemill.runtime.work import Output, Work
 
 QUICK = Retry(attempts=3, first=0.05, most=0.1, jitter=0)
 
@@ -102,52 +104,61 @@ class NotAnException(BaseException):
     pass
 
 
-@pytest.mark.parametrize(
-    ("act", "attempts", "error", "message"),
-    [
-        (lambda: _raise(Reject("not for us")), 1, "tidemill.errors.Reject", "not for us"),
-        (lambda: _raise(ObjectMissing("nothing there")), 1, "tidemill.errors.ObjectMissing", "nothing there"),
-        (lambda: _raise(BrokerUnreachable("own client", retriable=False)), 1, "BrokerUnreachable", "own client"),
-        (lambda: _raise(KeyError("never again")), 1, "KeyError", "'never again'"),
-        (lambda: _raise(Silent()), 3, "Silent", "Silent, whose __str__ raises RuntimeError"),
-        (lambda: _raise(ValueError()), 3, "ValueError", "ValueError"),
-        (lambda: _raise(TimeoutError("its own")), 3, "TimeoutError", "its own"),
-        (lambda: _raise(asyncio.CancelledError()), 3, "HandlerCancelled", "though nobody had cancelled it"),
-        (lambda: _raise(SystemExit(3)), 3, "HandlerError", "called sys.exit(3)"),
-        (lambda: _raise(KeyboardInterrupt()), 3, "HandlerError", "KeyboardInterrupt"),
-        (lambda: _raise(NotAnException("odd")), 3, "HandlerError", "NotAnException: odd, which is no Exception"),
-        (lambda: 42, 3, "TypeError", "a handler returns events or None, found int: 42"),
-        (lambda: [StepDone(lane="a", number=1), "x"], 3, "TypeError", "found str among them: 'x'"),
-        (lambda: StepDone, 3, "TypeError", "found type"),
-        (lambda: StepDone(lane="a", number="1"), 1, "InvalidEvent", "field 'number' must be"),  # type: ignore[arg-type]
-        (lambda: StepDone(lane="a", number=1, note="x" * 2_000_000), 1, "EventTooLarge", "at most 1,000,000"),
-    ],
-    ids=lambda value: value if isinstance(value, str) and " " not in value else "",
-)
-@pytest.mark.parametrize("executor", ["async", "thread"])
-async def test_every_kind_of_failure_becomes_a_dead_letter_and_the_stream_goes_on(
-    settings: Settings, executor: Any, act: Any, attempts: int, error: str, message: str
+FAILURES: dict[str, tuple[Callable[[], Any], int, str, str]] = {
+    # What the handler does, how often it is tried, and the class and a part of the message in the dead letter.
+    "rejected": (lambda: _raise(Reject("not for us")), 1, "tidemill.errors.Reject", "not for us"),
+    "hopeless by class": (lambda: _raise(ObjectMissing("not there")), 1, "tidemill.errors.ObjectMissing", "not there"),
+    "hopeless this time": (lambda: _raise(BrokerUnreachable("x", retriable=False)), 1, "BrokerUnreachable", "x"),
+    "on the list of never": (lambda: _raise(KeyError("a key")), 1, "KeyError", "'a key'"),
+    "without a message": (lambda: _raise(ValueError()), 3, "ValueError", "ValueError"),
+    "with a broken __str__": (lambda: _raise(Silent()), 3, "Silent", "Silent, whose __str__ raises RuntimeError"),
+    "a TimeoutError": (lambda: _raise(TimeoutError("its own")), 3, "TimeoutError", "its own"),
+    "a CancelledError": (lambda: _raise(asyncio.CancelledError()), 3, "HandlerCancelled", "nobody had cancelled it"),
+    "sys.exit": (lambda: sys.exit(3), 3, "HandlerError", "called sys.exit(3)"),
+    "a KeyboardInterrupt": (lambda: _raise(KeyboardInterrupt()), 3, "HandlerError", "KeyboardInterrupt"),
+    "no Exception": (lambda: _raise(NotAnException("odd")), 3, "HandlerError", "NotAnException: odd, which is no Exc"),
+    "a number returned": (lambda: 42, 3, "TypeError", "a handler returns events or None, found int: 42"),
+    "text among events": (lambda: [StepDone(lane="a", number=1), "x"], 3, "TypeError", "found str among them: 'x'"),
+    "a class returned": (lambda: StepDone, 3, "TypeError", "found type"),
+    "a broken generator": (lambda: (1 // 0 for _ in "a"), 3, "ZeroDivisionError", "division"),
+    "an invalid output": (lambda: StepDone(lane="a", number=cast(int, "1")), 1, "InvalidEvent", "field 'number' must"),
+    "no event class": (lambda: Output(cast(Any, "text")), 1, "ContractError", "str is not an event class"),
+    "too large an output": (
+        lambda: StepDone(lane="a", number=1, note="x" * 2_000_000),
+        1,
+        "EventTooLarge",
+        "1,000,000",
+    ),
+}
+
+
+@pytest.mark.parametrize("executor", ["async", "inline", "thread"])
+async def test_every_kind_of_failure_becomes_its_dead_letter_and_the_stream_goes_on(
+    settings: Settings, executor: Any
 ) -> None:
     prepare(settings)
     retry = Retry(attempts=3, first=0.01, most=0.01, never=(KeyError,))
 
     def plain(event: Event[StepAsked]) -> Any:
-        return act() if event.payload.number == 1 else None
+        return FAILURES[event.payload.lane][0]() if event.payload.number == 1 else None
 
     async def coroutine(event: Event[StepAsked]) -> Any:
         return plain(event)
 
     handler: Any = coroutine if executor == "async" else plain
-    failing = stream("step.asked", name="failing", executor=executor, concurrency=2, retry=retry)(handler)
-    publish(settings, steps("a", 3))
+    failing = stream("step.asked", name="failing", executor=executor, retry=retry)(handler)
+    publish(settings, [step for lane in FAILURES for step in steps(lane, 3)])
     async with working(settings, failing) as worker:
-        (letter,) = await dead_letters(settings, 1)
-        await until(lambda: worker.finished == 3, "the events after it are handled")
+        letters = await dead_letters(settings, len(FAILURES))
+        await until(lambda: worker.finished == 3 * len(FAILURES), "the events after them are handled")
         assert await worker.stop() == 0
-    assert error in header(letter, "tm_dead_error")
-    assert message in header(letter, "tm_dead_message")
-    assert header(letter, "tm_dead_attempts") == str(attempts)
     assert lag(settings, failing) == 0
+    by_lane = {(letter.key() or b"").decode(): letter for letter in letters}
+    assert set(by_lane) == set(FAILURES)
+    for lane, (_, attempts, error, message) in FAILURES.items():
+        assert header(by_lane[lane], "tm_dead_error").endswith(error), lane
+        assert message in header(by_lane[lane], "tm_dead_message"), lane
+        assert header(by_lane[lane], "tm_dead_attempts") == str(attempts), lane
 
 
 async def test_a_failing_event_publishes_nothing_of_what_it_returned_before_the_bad_output(settings: Settings) -> None:

@@ -9,7 +9,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Self
+from urllib.parse import urlsplit
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
 
@@ -70,11 +71,22 @@ class Working:
     def __init__(self, worker: Worker, task: asyncio.Task[int]) -> None:
         self.worker = worker
         self.task = task
+        self.engines = [running.engine for running in worker._running]
 
     @property
     def finished(self) -> int:
         """Events done, dead letters included."""
-        return sum(running.engine.finished for running in self.worker._running)
+        return sum(engine.finished for engine in self.engines)
+
+    @property
+    def running(self) -> int:
+        """Events in work."""
+        return sum(part.running for engine in self.engines for part in engine.parts.values())
+
+    @property
+    def paused(self) -> set[tuple[str, int]]:
+        """Partitions whose fetching is paused, for there is too much of them in hand."""
+        return {key for running in self.worker._running for key in running.source._paused}
 
     async def stop(self) -> int:
         """Drain and end; returns the exit status."""
@@ -84,17 +96,23 @@ class Working:
 
 
 @asynccontextmanager
-async def working(settings: Settings, *streams: Stream, concurrency: int | None = None) -> AsyncIterator[Working]:
+async def working(
+    settings: Settings, *streams: Stream, concurrency: int | None = None, drain_seconds: float = 60.0
+) -> AsyncIterator[Working]:
     """A worker for the time of the block, joined to its groups; it is drained at the end."""
-    # The deadline of a worker ends the whole process: here it is for a test that hangs.
-    worker = Worker(streams, settings, concurrency=concurrency, drain_seconds=60.0)
+    # The deadline of a worker ends the whole process: by default it is for a test that hangs.
+    worker = Worker(streams, settings, concurrency=concurrency, drain_seconds=drain_seconds)
     task = asyncio.create_task(worker.run())
-    joined = Working(worker, task)
     try:
         await until(lambda: task.done() or _assigned(worker, len(streams)), "the worker joins its groups")
-        yield joined
+        if task.done():
+            await task
+        yield Working(worker, task)
     finally:
-        await joined.stop()
+        # A worker that has ended by itself has told the test already, by its task.
+        if not task.done():
+            worker.stop()
+            await asyncio.wait_for(task, WAIT_SECONDS)
 
 
 def _assigned(worker: Worker, streams: int) -> bool:
@@ -210,3 +228,64 @@ def header(message: Message, name: str) -> str:
     pairs: Any = message.headers() or ()
     (value,) = [value for found, value in pairs if found == name]
     return str(value, "utf-8")
+
+
+class Forwarder:
+    """A TCP port in front of a server, that can be closed and opened: the server goes away and comes back.
+
+    Args:
+        url: The server's address.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self._connections: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """The server's address through this port."""
+        return self._parts._replace(netloc=f"127.0.0.1:{self._port}").geturl()
+
+    async def open(self) -> None:
+        """Take connections."""
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Refuse connections, and cut those that there are."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        there_reader, there_writer = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        try:
+            await asyncio.gather(_copy(reader, there_writer), _copy(there_reader, writer))
+        except (OSError, asyncio.CancelledError):
+            return
+        finally:
+            self._connections.discard(task)
+            writer.close()
+            there_writer.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    while data := await source.read(65_536):
+        target.write(data)
+        await target.drain()
+    target.close()

@@ -11,10 +11,9 @@ from rich.text import Text
 from tidemill.cli.terminal import command, out, print_json
 
 EPILOG = """
+\b
 Examples:
-
   tidemill doctor
-
   tidemill doctor --json | jq '.[] | select(.ok == false)'
 
 The clock is compared with the registry's, by its HTTP Date header: exact to about a second.

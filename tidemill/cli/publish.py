@@ -24,14 +24,11 @@ if TYPE_CHECKING:
     from tidemill.publisher.preparing import Preparer
 
 EPILOG = """
+\b
 Examples:
-
   tidemill publish image.requested --json '{"source": "file:///1.jpg", "renditions": [{"name": "thumb", "width": 200}]}'
-
   tidemill publish image.requested --file requests.ndjson
-
   jq -c .events[] dump.json | tidemill publish image.requested --file - --header batch=2026-11
-
   tidemill publish image.requested --file requests.ndjson --dry-run   check every line, send nothing
 
 JSON has no dates, decimals or bytes: write "2026-11-22T12:30:00Z", "12.50", and base64.

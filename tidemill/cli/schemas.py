@@ -35,33 +35,29 @@ app = typer.Typer(
 OWN_MODULE = Path("tidemill/events.py")
 
 CHECK_EXAMPLES = """
+\b
 Examples:
-
   tidemill schemas check
-
   tidemill schemas check --offline --against v1.4.0
 
 Exit status: 1 if a contract may not follow its earlier versions.
 """
 REGISTER_EXAMPLES = """
+\b
 Examples:
-
   tidemill schemas register --dry-run
-
   tidemill schemas register --schemas contracts
 """
 GENERATE_EXAMPLES = """
+\b
 Examples:
-
   tidemill schemas generate
-
   tidemill schemas generate --schemas contracts --out billing/events.py
-
   tidemill schemas generate --check   in CI: fails if the module is stale
 """
 LIST_EXAMPLES = """
+\b
 Examples:
-
   tidemill schemas list --json | jq -r '.[].topic'
 """
 

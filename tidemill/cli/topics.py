@@ -14,24 +14,22 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Topics made from the contracts.", no_args_is_help=True, rich_markup_mode=None)
 
 LIST_EPILOG = """
+\b
 Examples:
-
   tidemill topics list         the topics of contracts, with their dead letters
-
   tidemill topics list --all   everything else in the cluster, too
 """
 DIFF_EPILOG = """
+\b
 Examples:
-
   tidemill topics diff || tidemill topics apply
 
 Exit status: 0 if `apply` would change nothing, 1 if it would.
 """
 APPLY_EPILOG = """
+\b
 Examples:
-
   tidemill topics apply --dry-run     what would be done
-
   tidemill topics apply --replication 2
 
 Never deletes a topic and never lowers its partitions. Doing it again changes nothing.

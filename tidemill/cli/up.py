@@ -38,26 +38,22 @@ AFTER_START: AfterStart | None = None
 Not called with `--no-registry`: topics and schemas belong together."""
 
 UP_EXAMPLES = """
+\b
 Examples:
-
   tidemill up                   one broker and a registry, until Ctrl-C
-
   tidemill up --detach          the same, in the background
-
   tidemill up --brokers 3       three brokers: see what one's death does
 """
 DOWN_EXAMPLES = """
+\b
 Examples:
-
   tidemill down                stop; topics and schemas are kept
-
   tidemill down --wipe --yes   stop and delete them, without asking
 """
 STATUS_EXAMPLES = """
+\b
 Examples:
-
   tidemill status
-
   tidemill status --json | jq -r .bootstrap_servers
 
 Exit status: 0 if everything runs, 3 if not.

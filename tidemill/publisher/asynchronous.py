@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
     from tidemill.config import Settings
+    from tidemill.contracts.registry import Registry
 
 logger = logging.getLogger("tidemill.publisher")
 
@@ -106,10 +107,12 @@ class AsyncPublisher:
 
             settings = load_settings()
         self._settings = settings
+        self._registry: Registry | None = None
         if codec is None:
             from tidemill.contracts.registry import Registry
 
-            codec = Codec(Registry(settings))
+            self._registry = Registry(settings)
+            codec = Codec(self._registry)
         self._preparer = Preparer(settings, codec)
         self._core = self._core_type(settings, kafka)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -219,17 +222,19 @@ class AsyncPublisher:
 
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until everything published so far is acknowledged; raises as `Publisher.flush`."""
-        limit = self._settings.delivery_timeout_seconds if timeout is None else timeout
         try:
-            await asyncio.to_thread(self._core.flush, limit)
+            await asyncio.to_thread(self._core.flush, timeout)
         finally:
             # Reports that the delivery thread has queued are settled before flush() returns.
             await asyncio.sleep(0)
 
     async def close(self, timeout: float | None = None) -> None:
         """Flush and stop. Calling it again does nothing. Raises as `flush` does."""
-        limit = self._settings.delivery_timeout_seconds if timeout is None else timeout
-        await asyncio.to_thread(self._core.close, limit)
+        try:
+            await asyncio.to_thread(self._core.close, timeout)
+        finally:
+            if self._registry is not None:
+                self._registry.close()
 
     async def __aenter__(self) -> Self:
         return self

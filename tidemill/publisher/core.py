@@ -28,6 +28,9 @@ OnDelivery = Callable[[KafkaError | None, Any], None]
 EXIT_FLUSH_SECONDS = 10.0
 """How long a program that exits without close() is held up to deliver what still waits."""
 
+EXPIRY_SECONDS = 2.0
+"""librdkafka looks once a second for events whose time is over; their failures are to be seen, too."""
+
 logger = logging.getLogger("tidemill.publisher")
 
 _cores: weakref.WeakSet[ProducerCore] = weakref.WeakSet()
@@ -166,20 +169,28 @@ class ProducerCore:
             hint="Publish more slowly, or wait and publish again.",
         )
 
-    def flush(self, timeout_seconds: float) -> None:
+    def flush(self, timeout_seconds: float | None) -> None:
         """Wait until everything is acknowledged.
+
+        Args:
+            timeout_seconds: None waits until every event is acknowledged or has failed by `delivery_timeout_seconds`.
 
         Raises:
             NotDelivered: Something wasn't, in this time or for good; the first reasons are in the message.
             BrokerUnreachable: Nothing was, since no broker answers.
         """
+        if timeout_seconds is None:
+            timeout_seconds = self.settings.delivery_timeout_seconds + EXPIRY_SECONDS
         left = 0
         if self._producer is not None and self._pid == os.getpid():
             left = self._producer.flush(timeout_seconds)
+        self._raise_failures(left, timeout_seconds)
+
+    def _raise_failures(self, left: int, timeout_seconds: float) -> None:
         with self._lock:
             failed, failures = self._failed, self._failures
             self._failed, self._failures = 0, []
-        if left and self.down:
+        if left and self.down and not failed:
             raise broker.unreachable(self.settings, f"{left:,} events wait")
         if failed or left:
             parts = []
@@ -190,7 +201,7 @@ class ProducerCore:
             reasons = "; ".join(dict.fromkeys(str(failure) for failure in failures))
             raise NotDelivered(" and ".join(parts) + (f": {reasons}" if reasons else "."))
 
-    def close(self, timeout_seconds: float) -> None:
+    def close(self, timeout_seconds: float | None) -> None:
         """Flush, then stop; whatever can't be delivered in time fails its receipt. Raises as `flush` does."""
         if self.closed:
             return
@@ -198,6 +209,8 @@ class ProducerCore:
             self.flush(timeout_seconds)
         finally:
             self.stop()
+        # What another thread published between the two has failed by now.
+        self._raise_failures(0, 0.0)
 
     def stop(self) -> None:
         """Stop at once: events that wait fail, and their receipts with them."""

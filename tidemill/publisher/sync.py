@@ -16,6 +16,7 @@ from tidemill.publisher.receipt import Delivered
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
+    from tidemill.contracts.registry import Registry
 
 
 class Receipt:
@@ -103,10 +104,12 @@ class Publisher:
 
             settings = load_settings()
         self._settings = settings
+        self._registry: Registry | None = None
         if codec is None:
             from tidemill.contracts.registry import Registry
 
-            codec = Codec(Registry(settings))
+            self._registry = Registry(settings)
+            codec = Codec(self._registry)
         self._preparer = Preparer(settings, codec)
         self._core = self._core_type(settings, kafka)
 
@@ -154,17 +157,21 @@ class Publisher:
         """Wait until everything published so far is acknowledged.
 
         Args:
-            timeout: Seconds; None means `delivery_timeout_seconds`.
+            timeout: Seconds; None waits until each event is acknowledged or has failed (`delivery_timeout_seconds`).
 
         Raises:
             NotDelivered: Anything published since the last flush was not delivered; says how many and why.
             BrokerUnreachable: No broker answers.
         """
-        self._core.flush(self._settings.delivery_timeout_seconds if timeout is None else timeout)
+        self._core.flush(timeout)
 
     def close(self, timeout: float | None = None) -> None:
         """Flush and stop. Calling it again does nothing. Raises as `flush` does."""
-        self._core.close(self._settings.delivery_timeout_seconds if timeout is None else timeout)
+        try:
+            self._core.close(timeout)
+        finally:
+            if self._registry is not None:
+                self._registry.close()
 
     def __enter__(self) -> Self:
         return self

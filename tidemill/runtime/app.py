@@ -89,8 +89,8 @@ class FeedingApp:
     async def stop(self) -> None:
         """Stop the app."""
         await self.app.stop()
-        # A stream's iterator asks for the app's consumer (streams.py:1244), and so one is made. It is never started, but
-        # its thread's event loop is there already (mode/threads.py:112), and nobody else closes it.
+        # A stream's iterator asks for the app's consumer (streams.py:1244), and so one is made. It is never started,
+        # but its thread's event loop is there already (mode/threads.py:112), and nobody else closes it.
         consumer: Any = self.app._consumer
         if consumer is not None:
             consumer._thread.thread_loop.close()

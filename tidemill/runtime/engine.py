@@ -100,6 +100,11 @@ class Engine:
         self._stopping = True
         self.recycle.set()
 
+    @property
+    def ready_count(self) -> int:
+        """Events that could start right now; may be read from another thread, and is at most a batch off."""
+        return len(self._ready.units) * (self.stream.batch or 1)
+
     def partition(self, topic: str, number: int) -> Partition:
         """The partition's present assignment."""
         part = self.parts.get((topic, number))
@@ -198,6 +203,8 @@ class Engine:
 
     def _replace(self, slot: Slot) -> None:
         self.slots.remove(slot)
+        # However its task ends, as cancelled for instance: it is settled.
+        slot.task.remove_done_callback(self._on_task_end)
         if not self._stopped:
             self._open_slot()
 
@@ -339,9 +346,10 @@ class Engine:
                 slot.tell_to_stop()
             elif now > slot.overdue_since + grace_seconds:
                 slot.left = True
-                self._tasks.add(slot.task)
                 self._wind_up()
                 self._replace(slot)
+                self._tasks.add(slot.task)
+                slot.task.add_done_callback(self._tasks.discard)
                 self._fail(
                     unit,
                     StuckHandler(

@@ -30,7 +30,11 @@ REVOKE_WAIT_SECONDS = 5.0
 """How long a rebalance waits for running handlers of partitions that go elsewhere."""
 POLL_SECONDS = 0.1
 POLL_PAUSED_SECONDS = 0.01
-BATCH = 500
+BATCH = 1000
+SATED_EVENTS = 1000
+"""Events that may start right now, from which on none are fetched."""
+SATED_POLL_SECONDS = 0.05
+SATED_LOOK_SECONDS = 0.002
 
 _HOPELESS = frozenset(
     {
@@ -101,6 +105,7 @@ class Source:
             )
             last_commit = time.monotonic()
             while not self._halt.is_set():
+                self._wait_while_sated()
                 self._poll()
                 self._regulate()
                 if time.monotonic() - last_commit >= COMMIT_EVERY_SECONDS:
@@ -115,6 +120,17 @@ class Source:
             # close() would run the revocation callback and wait for the loop; everything is committed already.
             self._halt.set()
             self._consumer.close()
+
+    def _wait_while_sated(self) -> None:
+        """Fetch no more while there is more to do than the slots can start soon, but poll often enough for rebalances.
+
+        Only a partition whose events wait for something else, a slow key for instance, reaches its room and is paused:
+        to pause throws away what librdkafka has fetched of it.
+        """
+        deadline = time.monotonic() + SATED_POLL_SECONDS
+        while self._engine.ready_count >= SATED_EVENTS and time.monotonic() < deadline:
+            if self._halt.wait(SATED_LOOK_SECONDS):
+                return
 
     def _fail(self, error: Exception) -> None:
         if not self.failed.done():

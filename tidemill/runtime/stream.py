@@ -71,8 +71,8 @@ def stream(
     timeout: float | None = 60.0,
     retry: Retry | None = None,
     batch: int | None = None,
-    room: int = 512,
-    room_bytes: int = 16 * 1024 * 1024,
+    room: int = 2048,
+    room_bytes: int = 8 * 1024 * 1024,
     memory_bytes: int | None = None,
     log_each: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Stream]:

@@ -87,14 +87,12 @@ class Worker:
             TidemillError: A stream can't start, or its source failed.
         """
         try:
-            try:
-                await self._start()
-            except BaseException:
-                await asyncio.gather(*(self._leave(running) for running in self._running), return_exceptions=True)
-                raise
+            await self._start()
             self._log.info("ready", streams=[running.stream.name for running in self._running], pid=os.getpid())
             return await self._until_told()
         finally:
+            # After a drain there is nothing left; else a start has failed, or this coroutine is cancelled.
+            await asyncio.gather(*(self._leave(running) for running in self._running), return_exceptions=True)
             self._registry.close()
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -160,8 +158,9 @@ class Worker:
 
     async def _drain(self) -> None:
         self._log.info("stopping", deadline_seconds=self._drain_seconds)
-        await asyncio.gather(*(self._finish(running) for running in self._running))
-        self._log.info("stopped", events={r.stream.name: r.engine.finished for r in self._running})
+        streams = list(self._running)
+        await asyncio.gather(*(self._finish(running) for running in streams))
+        self._log.info("stopped", events={running.stream.name: running.engine.finished for running in streams})
 
     async def _finish(self, running: Running) -> None:
         if not await running.engine.drain(self._drain_seconds * 0.6):
@@ -169,6 +168,7 @@ class Worker:
         await self._leave(running)
 
     async def _leave(self, running: Running) -> None:
+        self._running.remove(running)
         await running.source.stop()
         await running.engine.stop()
         try:

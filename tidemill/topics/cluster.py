@@ -27,7 +27,6 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from tidemill import broker
 from tidemill.config import Settings
 from tidemill.contracts.contract import Contract
-from tidemill.errors import BrokerError
 from tidemill.topics.plan import Change, plan
 from tidemill.topics.wanted import CLEANUP, MAX_BYTES, MIN_ISR, RETENTION, Topic, known_contracts, wanted_topics
 
@@ -36,7 +35,20 @@ TIMEOUT_SECONDS = 15.0
 CONNECT_SECONDS = 5.0
 """For the first one, which finds out whether anybody is there."""
 READY_SECONDS = 15.0
-"""How long new partitions may take to get leaders."""
+"""How long new partitions may take until their leaders answer."""
+_ELECTING = frozenset(
+    {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.REPLICA_NOT_AVAILABLE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+    }
+)
+"""What is said of a partition while its brokers come to know of it."""
 _EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _READ = (CLEANUP, RETENTION, MAX_BYTES, MIN_ISR)
 
@@ -65,13 +77,10 @@ def event_counts(settings: Settings, topics: Mapping[str, Topic]) -> dict[str, i
 
     admin = broker.admin_client(settings)
     counts = dict.fromkeys(topics, 0)
-    partitions = [TopicPartition(topic.name, number) for topic in topics.values() for number in range(topic.partitions)]
-    if not partitions:
-        return counts
+    partitions = _all_partitions(topics.values())
     for spec, sign in ((_EARLIEST, -1), (_LATEST, 1)):
-        asked = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=TIMEOUT_SECONDS)
-        for partition, future in asked.items():
-            counts[partition.topic] += sign * _answer(future, settings, partition.topic).offset
+        for (topic, _), offset in _offsets(admin, settings, partitions, spec).items():
+            counts[topic] += sign * offset
     return counts
 
 
@@ -98,7 +107,7 @@ def apply(
 ) -> list[Change]:
     """Make and alter topics until they are as their contracts say; never deletes one or lowers its partitions.
 
-    Returns when every new partition has a leader, so that events can be published at once.
+    Returns when the leader of every new partition answers, so that events can be published at once.
 
     Args:
         settings: The cluster's address, namespace, limits.
@@ -116,15 +125,10 @@ def apply(
     _create(admin, settings, [wanted[change.topic] for change in changes if change.action == "create"])
     _add_partitions(admin, settings, [wanted[change.topic] for change in changes if change.action == "add partitions"])
     _set(admin, settings, [change for change in changes if change.action == "set"])
-    _wait_for_leaders(
-        admin,
-        settings,
-        {change.topic: wanted[change.topic].partitions for change in changes if change.action in _GROWING},
-    )
+    # Metadata name a leader before it serves its partition; an offset is an answer of that leader itself.
+    grown = [wanted[change.topic] for change in changes if change.action in ("create", "add partitions")]
+    _offsets(admin, settings, _all_partitions(grown), _LATEST)
     return changes
-
-
-_GROWING = ("create", "add partitions")
 
 
 def _compare(
@@ -186,7 +190,7 @@ def _add_partitions(admin: AdminClient, settings: Settings, topics: Sequence[Top
         [NewPartitions(topic.name, topic.partitions) for topic in topics], request_timeout=TIMEOUT_SECONDS
     )
     for name, future in asked.items():
-        # Another one may have added them meanwhile; whether there are enough, _wait_for_leaders finds out.
+        # Another one may have added them meanwhile; whether there are enough, their offsets show.
         _answer(future, settings, name, fine=KafkaError.INVALID_PARTITIONS)
 
 
@@ -203,23 +207,31 @@ def _set(admin: AdminClient, settings: Settings, changes: Sequence[Change]) -> N
         _answer(future, settings, resource.name)
 
 
-def _wait_for_leaders(admin: AdminClient, settings: Settings, partitions: Mapping[str, int]) -> None:
+def _offsets(
+    admin: AdminClient, settings: Settings, partitions: Iterable[TopicPartition], spec: OffsetSpec
+) -> dict[tuple[str, int], int]:
+    """An offset of each partition; waits for those that are only just getting their leaders."""
+    found: dict[tuple[str, int], int] = {}
+    left = list(partitions)
     deadline = time.monotonic() + READY_SECONDS
-    while partitions:
-        topics = _metadata(admin, settings).topics
-        partitions = {name: number for name, number in partitions.items() if _with_leader(topics.get(name)) < number}
-        if partitions and time.monotonic() >= deadline:
-            raise BrokerError(
-                f"Not every partition has a leader after {READY_SECONDS:g} s: {', '.join(sorted(partitions))}.",
-                hint="Look at the brokers' logs; `tidemill topics list` shows what there is.",
-                retriable=True,
-            )
-        if partitions:
+    while left:
+        again = []
+        for partition, future in admin.list_offsets(dict.fromkeys(left, spec), request_timeout=TIMEOUT_SECONDS).items():
+            try:
+                found[partition.topic, partition.partition] = future.result(timeout=2 * TIMEOUT_SECONDS).offset
+            except KafkaException as error:
+                cause = error.args[0]
+                if cause.code() not in _ELECTING or time.monotonic() >= deadline:
+                    raise broker.from_kafka(cause, settings, topic=partition.topic) from error
+                again.append(TopicPartition(partition.topic, partition.partition))
+        left = again
+        if left:
             time.sleep(0.05)
+    return found
 
 
-def _with_leader(topic: Any) -> int:
-    return 0 if topic is None else sum(each.leader >= 0 for each in topic.partitions.values())
+def _all_partitions(topics: Iterable[Topic]) -> list[TopicPartition]:
+    return [TopicPartition(topic.name, number) for topic in topics for number in range(topic.partitions)]
 
 
 def _answer(future: Future[Any], settings: Settings, topic: str, *, fine: int | None = None) -> Any:

@@ -100,13 +100,12 @@ def _prepare(setup: Setup) -> Any:
     # that does nothing, unlike SIG_IGN, is not inherited by programs that a stream's handler starts.
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: None)
-    sys.path[:] = setup.path
-    stream = resolve(setup.reference)
     if setup.memory_bytes is not None and sys.platform == "linux":
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (setup.memory_bytes, setup.memory_bytes))
-    return stream
+    sys.path[:] = setup.path
+    return resolve(setup.reference)
 
 
 def main(descriptor: int) -> None:
