@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.figures import Figure, median_of
 from bench.events import ordinary_event
+from bench.figures import Figure, median_of
 from bench.programs import environment, running, wait_for_report, worker
 from tidemill.config import Settings
 from tidemill.publisher import Publisher

@@ -1,4 +1,4 @@
-"""The event that measurements of throughput use: an ordinary request for three renditions, some 190 bytes with its key."""
+"""The event that throughput is measured with: an ordinary request for three renditions, some 190 bytes with its key."""
 
 from __future__ import annotations
 

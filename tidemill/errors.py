@@ -30,6 +30,7 @@
     │   ├── ObjectTooLarge           more bytes than allowed
     │   └── StoreUnavailable         the store didn't answer                      (retriable)
     └── LocalError               the local stack can't start or stop
+        └── PortTaken                another program holds a port that it needs
 
 Whether trying again can help is data on the error (`retriable`), so that no caller keeps a list of classes.
 A message says what was found, what was expected and, in `hint`, what to do next.
@@ -219,3 +220,7 @@ class StoreUnavailable(StoreError):
 
 class LocalError(TidemillError):
     """The local stack can't be started or stopped."""
+
+
+class PortTaken(LocalError):
+    """Another program holds a port that the local stack needs."""

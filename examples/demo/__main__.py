@@ -24,7 +24,7 @@ from tidemill.cli.terminal import command, err, out
 from tidemill.codec import Codec
 from tidemill.config import Settings, load_settings
 from tidemill.contracts.registry import Registry
-from tidemill.errors import LocalError
+from tidemill.errors import PortTaken
 from tidemill.events import Rendition
 from tidemill.local import Stack
 from tidemill.publisher import Publisher
@@ -69,9 +69,7 @@ def _start(settings: Settings, progress: TerminalProgress, *, detached: bool) ->
     """The stack of this user, or one on free ports where other programs hold the usual ones."""
     try:
         return Stack.start(settings, detached=detached, progress=progress)
-    except LocalError as error:
-        if "port" not in str(error).lower():
-            raise
+    except PortTaken:
         return Stack.start(settings, kafka_port=0, registry_port=0, detached=detached, progress=progress)
 
 

@@ -108,6 +108,11 @@ async def working(
         if task.done():
             await task
         yield Working(worker, task)
+    except BaseException:
+        # A failed test mustn't wait for handlers that wait for the test.
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        raise
     finally:
         # A worker that has ended by itself has told the test already, by its task.
         if not task.done():

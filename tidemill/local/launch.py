@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tidemill.errors import LocalError
+from tidemill.errors import LocalError, PortTaken
 from tidemill.local import java, kafka, ports, postmortem, readiness, record, registry
 from tidemill.local.artifacts import locked
 from tidemill.local.kafka import Node
@@ -24,7 +24,7 @@ POLL_SECONDS = 0.05
 _PORT_IN_USE = ("already in use", "BindException")
 
 
-class PortStolen(LocalError):
+class PortStolen(PortTaken):
     """Another program took a port between our look and the start; another try finds another port."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 import psutil
 
-from tidemill.errors import LocalError
+from tidemill.errors import LocalError, PortTaken
 
 HOST = "127.0.0.1"
 # Below the ports that systems hand out to outgoing connections (from 32768 on Linux, 49152 elsewhere), so that none of
@@ -84,7 +84,7 @@ def require_free(port: int, *, what: str, option: str) -> None:
     if is_free(port):
         return
     by = holder(port)
-    raise LocalError(
+    raise PortTaken(
         f"Port {port} on {HOST}, wanted by {what}, is taken{f' by {by}' if by else ''}.",
         hint=f"Stop that program, or choose another port with `{option} PORT` (0: any free one), or use `--any-port`.",
     )

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from tidemill.runtime.partition import Partition
     from tidemill.runtime.stream import Stream
 
-Batch = tuple["Partition", Sequence["Message"]]
+Batches = Sequence[tuple["Partition", Sequence["Message"]]]
+"""What one poll has brought, by partition."""
 
 
 class StreamApp(faust.App):
@@ -55,9 +56,11 @@ class FeedingApp:
         self.app.boot_strategy.enable_kafka = False
         self._channel: Any = self.app.channel(maxsize=0)
 
-        async def agent(batches: Any) -> None:
-            async for part, messages in batches:
-                feed(part, messages)
+        async def agent(polled: Any) -> None:
+            async for batches, fed in polled:
+                for part, messages in batches:
+                    feed(part, messages)
+                fed()
 
         self.app.agent(self._channel, name=stream.name)(agent)
 
@@ -73,8 +76,12 @@ class FeedingApp:
         if not self._channel._subscribers:
             raise StreamError("The Faust agent doesn't listen on its channel after the app's start.")
 
-    def put(self, batch: Batch) -> bool:
-        """Give the agent a batch, without waiting.
+    def put(self, batches: Batches, fed: Callable[[], None]) -> bool:
+        """Give the agent what a poll has brought, without waiting.
+
+        Args:
+            batches: Messages by partition.
+            fed: Called by the agent when it has fed them all.
 
         Returns:
             False where no agent listens: then nothing may be polled any more.
@@ -82,7 +89,7 @@ class FeedingApp:
         # An agent iterates a clone of its channel (faust-streaming 0.15.3, channels.py:149 and 449): what is put on the
         # channel's own queue is read by nobody.
         for subscriber in self._channel._subscribers:
-            subscriber.queue.put_nowait(batch)
+            subscriber.queue.put_nowait((batches, fed))
             return True
         return False
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 COMMIT_EVERY_SECONDS = 0.5
 REVOKE_WAIT_SECONDS = 5.0
 """How long a rebalance waits for running handlers of partitions that go elsewhere."""
+HAND_OVER_SECONDS = 120.0
+"""How long the agent may take for a batch; twice what the watch lets the event loop stand still."""
 POLL_SECONDS = 0.1
 POLL_PAUSED_SECONDS = 0.01
 BATCH = 1000
@@ -164,9 +166,12 @@ class Source:
         if batches:
             self._handed_over.clear()
             self._call(self._hand_over, batches)
+            deadline = time.monotonic() + HAND_OVER_SECONDS
             while not self._handed_over.wait(1.0):
                 if self._halt.is_set():
                     return
+                if time.monotonic() > deadline:
+                    raise StreamError(f"The Faust agent has taken no events for {HAND_OVER_SECONDS:g} s.")
 
     def _complain(self, error: KafkaError) -> None:
         if error.code() in _HOPELESS or error.fatal():
@@ -174,11 +179,9 @@ class Source:
         self._log.warning("consume", error=error.str(), code=error.name())
 
     def _hand_over(self, batches: dict[tuple[str, int], list[Message]]) -> None:
-        for (topic, number), messages in batches.items():
-            if not self._app.put((self._engine.partition(topic, number), messages)):
-                self._fail(StreamError("The Faust agent has stopped listening; nothing more is consumed."))
-                return
-        self._handed_over.set()
+        found = [(self._engine.partition(topic, number), messages) for (topic, number), messages in batches.items()]
+        if not self._app.put(found, self._handed_over.set):
+            self._fail(StreamError("The Faust agent has stopped listening; nothing more is consumed."))
 
     def _regulate(self) -> None:
         """Pause partitions with too much in hand, resume those with room again."""
