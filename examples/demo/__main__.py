@@ -83,12 +83,11 @@ def _run(settings: Settings, files: list[Path]) -> int:
         running_workers(settings, log, processes=WORKERS),
     ):
         jobs = ImageJobs(publisher, store, codec, tail, load_image_settings())
-        began = time.monotonic()
-        seconds = _watch(jobs, files)
+        seconds, rate = _watch(jobs, files)
     results = list(jobs.jobs.values())
     out.print()
     show(results, seconds)
-    out.print(f"  {time.monotonic() - began:.1f} s with the start of the workers; their log: {log}")
+    out.print(f"{rate:.1f} pictures/s once the {WORKERS} worker processes were up; their log: {log}", soft_wrap=True)
     faults = faults_of(results, RENDITIONS, store, broken=BROKEN)
     sheet = write_contact_sheet(settings.state_dir / "demo.html", results, seconds)
     out.print(f"[bold]Contact sheet:[/] {sheet.as_uri()}", soft_wrap=True)
@@ -101,24 +100,28 @@ def _run(settings: Settings, files: list[Path]) -> int:
     return 1 if faults else 0
 
 
-def _watch(jobs: ImageJobs, files: list[Path]) -> float:
-    """Publish and wait, with a live display; returns the seconds from the first result to the last."""
+def _watch(jobs: ImageJobs, files: list[Path]) -> tuple[float, float]:
+    """Publish and wait, with a live display.
+
+    Returns:
+        Seconds from the first publication to the last result, and pictures per second from the first result on.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    first: float | None = None
-    last = time.monotonic()
+    began = first = last = time.monotonic()
+    through = 0
     with Progress(*columns, console=err, transient=not err.is_terminal) as progress:
         published = progress.add_task("published", total=len(files))
         done = progress.add_task("renditions made", total=len(files))
         for file in files:
             jobs.submit(file, RENDITIONS)
             progress.advance(published)
-        submitted = time.monotonic()
         for job in jobs.outcomes(OUTCOME_SECONDS):
-            first = first or time.monotonic()
             last = time.monotonic()
+            through += 1
+            first = last if through == 1 else first
             progress.update(done, advance=1, description=f"renditions made: {_label(job)}")
         progress.update(done, description="renditions made")
-    return last - submitted
+    return last - began, (through - 1) / (last - first) if last > first else 0.0
 
 
 def _label(job: Job) -> str:

@@ -87,7 +87,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show(jobs: list[Job], seconds: float) -> None:
-    """Print what became of each picture: a table, the failures with their reasons, and the throughput."""
+    """Print what became of each picture: a table, the failures with their reasons, and a line of totals."""
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)
@@ -110,12 +110,9 @@ def show(jobs: list[Job], seconds: float) -> None:
     for job in jobs:
         if job.failure is not None:
             out.print(f"[red]✗[/] {job.file.name} became a dead letter: ", end="")
-            out.print(job.failure, markup=False)
+            out.print(job.failure, markup=False, soft_wrap=True)
     made_count = sum(len(job.result.renditions) for job in done if job.result is not None)
-    rate = len(done) / seconds if seconds > 0 else 0.0
-    out.print(
-        f"{len(done)} of {len(jobs)} pictures, {made_count} renditions in {seconds:.1f} s ({rate:.1f} pictures/s)"
-    )
+    out.print(f"{len(done)} of {len(jobs)} pictures, {made_count} renditions in {seconds:.1f} s")
 
 
 def _renditions(
