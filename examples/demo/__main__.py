@@ -74,12 +74,12 @@ def _start(settings: Settings, progress: TerminalProgress, *, detached: bool) ->
 
 
 def _run(settings: Settings, files: list[Path]) -> int:
-    codec = Codec(Registry(settings))
     store = Store.from_settings(settings)
     log = settings.state_dir / "logs" / "demo-workers.log"
     with (
+        Registry(settings) as registry,
         Tail(settings, ImageJobs.TOPICS) as tail,
-        Publisher(settings, codec=codec) as publisher,
+        Publisher(settings, codec=(codec := Codec(registry))) as publisher,
         running_workers(settings, log, processes=WORKERS),
     ):
         jobs = ImageJobs(publisher, store, codec, tail, load_image_settings())

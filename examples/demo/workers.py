@@ -15,13 +15,16 @@ STOP_SECONDS = 30.0
 
 
 @contextmanager
-def running_workers(settings: Settings, log: Path, *, processes: int) -> Iterator[None]:
+def running_workers(settings: Settings, log: Path, *, processes: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run workers of the image stream, each with one processor's worth of work at once.
 
     Args:
         settings: Addresses and folders, handed on as environment variables.
         log: Their output.
         processes: How many.
+
+    Yields:
+        The supervisor's process.
     """
     environment = {
         **os.environ,
@@ -37,7 +40,7 @@ def running_workers(settings: Settings, log: Path, *, processes: int) -> Iterato
             [sys.executable, "-m", "tidemill", *arguments], env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:

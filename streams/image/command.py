@@ -57,12 +57,15 @@ def image(
 
     settings = load_settings()
     renditions = _renditions(width or [800], height, fit, format_, quality, background)
-    codec = Codec(Registry(settings))
     store = Store.from_settings(settings)
     if out_dir is not None:
         out_dir.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with Tail(settings, ImageJobs.TOPICS) as tail, Publisher(settings, codec=codec) as publisher:
+    with (
+        Registry(settings) as registry,
+        Tail(settings, ImageJobs.TOPICS) as tail,
+        Publisher(settings, codec=(codec := Codec(registry))) as publisher,
+    ):
         jobs = ImageJobs(publisher, store, codec, tail, load_image_settings())
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=err, transient=True) as progress:

@@ -63,7 +63,8 @@ def prepare_contracts(settings: Settings) -> Iterator[str]:
     contracts = [cls.__contract__ for cls in installed_events()]
     changes = apply(settings, contracts)
     yield f"{len(contracts)} contracts: {len(changes)} topics made or changed"
-    registrations = register_contracts(Registry(settings), contracts, dry_run=False)
+    with Registry(settings) as registry:
+        registrations = register_contracts(registry, contracts, dry_run=False)
     new = sum(registration.action != "unchanged" for registration in registrations)
     yield f"{len(contracts)} schemas: {new} registered, {len(contracts) - new} unchanged"
 
