@@ -21,7 +21,8 @@ IDLE_SECONDS = 8.0
 
 
 def run(settings: Settings, quick: bool) -> list[Figure]:
-    """Measure latency at 200 events/s, then the memory of `tidemill worker image` without work."""
+    """Measure the memory of `tidemill worker image` without work, then latency at 200 events/s."""
+    whole, process_alone = _idle_memory(settings)
     seconds = 5 if quick else 30
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
@@ -32,7 +33,6 @@ def run(settings: Settings, quick: bool) -> list[Figure]:
             _publish(settings, RATE * seconds + warm_up)
             delays = sorted(delay * 1000 for delay in wait_for_report(report, process, 60)["delays"][warm_up:])
     p50, p99 = statistics.median(delays), delays[int(len(delays) * 0.99)]
-    whole, process_alone = _idle_memory(settings)
     return [
         median_of(f"publish to handler start at {RATE}/s, p50", [p50], "ms", most=10),
         median_of(f"publish to handler start at {RATE}/s, p99", [p99], "ms", most=50),

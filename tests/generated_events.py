@@ -31,7 +31,7 @@ def event_class(folder: Path, fields: list[dict[str, Any]], *, key: str | None =
     """
     import json
 
-    schema = {"type": "record", "name": name, "namespace": "tests.events", "fields": fields}
+    schema: dict[str, Any] = {"type": "record", "name": name, "namespace": "tests.events", "fields": fields}
     schema["tidemill"] = {"key": key, "partitions": 3, "retention": "1h"}
     contracts = read_contracts({"thing.seen.avsc": json.dumps(schema).encode()}, subject="this test")
     return getattr(_load(render_module(contracts), folder), name)

@@ -95,7 +95,7 @@ def consumer_config(settings: Settings, group: str) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
-        "fetch.wait.max.ms": 100,
+        "fetch.wait.max.ms": 500,
         # The default of 1000 stalls a consumer that is slower than its fetcher (librdkafka 2.x, CONFIGURATION.md).
         "fetch.queue.backoff.ms": 5,
         # Per partition: with a hundred partitions the default of 64 MB would fill the machine.

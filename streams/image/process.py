@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 from streams.image.encode import EXTENSIONS
-from streams.image.render import RenderedFile, render
+from streams.image.render import Rendered, RenderedFile, render
 from streams.image.request import check_renditions
 from streams.image.settings import ImageSettings
 from tidemill.errors import Reject
 from tidemill.events import ImageProcessed, ImageRequested, RenditionResult
 from tidemill.store import Store
+
+MOST_WRITES_AT_ONCE = 8
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -43,22 +46,20 @@ def process(request: ImageRequested, store: Store, settings: ImageSettings) -> I
             hint="It was replaced or cut off since the event was published; publish a new event.",
         )
     rendered = render(data, request.renditions, settings, metadata=request.metadata)
-    results = []
-    for file in rendered.files:
-        written = store.write(object_name(rendered.original.sha256, file), file.data, file.content_type)
-        results.append(
-            RenditionResult(
-                name=file.name,
-                uri=written.uri,
-                width=file.width,
-                height=file.height,
-                bytes=len(file.data),
-                sha256=file.sha256,
-                format=file.format,
-                content_type=file.content_type,
-                frames=file.frames,
-            )
+    results = [
+        RenditionResult(
+            name=file.name,
+            uri=uri,
+            width=file.width,
+            height=file.height,
+            bytes=len(file.data),
+            sha256=file.sha256,
+            format=file.format,
+            content_type=file.content_type,
+            frames=file.frames,
         )
+        for file, uri in zip(rendered.files, _write(store, rendered), strict=True)
+    ]
     return ImageProcessed(
         source=request.source,
         original=rendered.original,
@@ -67,6 +68,16 @@ def process(request: ImageRequested, store: Store, settings: ImageSettings) -> I
         renditions=results,
         notes=list(rendered.notes),
     )
+
+
+def _write(store: Store, rendered: Rendered) -> list[str]:
+    """Write all renditions at once, since to write is to wait: for a disk's fsync, or for an answer from a cloud."""
+
+    def write(file: RenderedFile) -> str:
+        return store.write(object_name(rendered.original.sha256, file), file.data, file.content_type).uri
+
+    with ThreadPoolExecutor(min(len(rendered.files), MOST_WRITES_AT_ONCE)) as pool:
+        return list(pool.map(write, rendered.files))
 
 
 def object_name(source_sha256: str, file: RenderedFile) -> str:

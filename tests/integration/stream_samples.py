@@ -146,4 +146,22 @@ async def stubborn(event: Event[StepAsked]) -> None:
     note_down(f"DONE {event.payload.lane} {event.payload.number}")
 
 
-not_a_stream = 42
+@stream("step.asked", name="blocking", timeout=None)
+async def blocking_when_stopped(event: Event[StepAsked]) -> None:
+    """Block the event loop when cancelled."""
+    import asyncio
+
+    note_down(f"START {event.payload.lane} {event.payload.number}")
+    try:
+        await asyncio.sleep(300)
+    finally:
+        time.sleep(60)  # noqa: ASYNC251 - a handler that shouldn't
+
+
+@stream("step.asked", name="ledger")
+async def ledger_twin(event: Event[StepAsked]) -> None:
+    """Another stream of a name that is taken."""
+
+
+def note_down_step(event: Event[StepAsked]) -> None:
+    """A plain function, not a stream."""

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AlterConfigOpType,
     ConfigEntry,
@@ -25,6 +24,7 @@ from tests.integration.working import (
     events,
     header,
     lag,
+    paused_broker,
     prepare,
     publish,
     steps,
@@ -152,8 +152,6 @@ async def test_an_output_whose_schema_can_not_be_looked_up_waits_without_blockin
 async def test_while_the_broker_is_paused_outputs_wait_and_become_no_dead_letters(
     settings: Settings, stack: Any
 ) -> None:
-    if not hasattr(stack, "broker"):
-        pytest.skip("the broker can only be paused where it is a process of this machine")
     prepare(settings)
     paused = asyncio.Event()
     attempts: Counter[int] = Counter()
@@ -169,12 +167,9 @@ async def test_while_the_broker_is_paused_outputs_wait_and_become_no_dead_letter
     async with working(impatient, publishing) as worker:
         (engine,) = worker.engines
         await until(lambda: any(part.count == 3 for part in engine.parts.values()), "the events are there")
-        stack.broker(1).pause()
-        try:
+        with paused_broker(stack, settings):
             paused.set()
             await until(lambda: attempts[1] >= 2, "the first one's output wasn't delivered in time")
-        finally:
-            stack.broker(1).resume()
         await until_there(settings, DONE, 3)
         await until(lambda: worker.finished == 3, "all are done")
         assert await worker.stop() == 0

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Message, Producer, TopicPartition
+import pytest
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from tests.integration.steps import StepAsked, StepDone
 from tidemill import broker
@@ -178,6 +186,30 @@ def committed(settings: Settings, stream: Stream) -> dict[int, int]:
     admin = broker.admin_client(settings)  # kept until the answer is there
     offsets = next(iter(admin.list_consumer_group_offsets([group]).values())).result(10).topic_partitions
     return {part.partition: part.offset for part in offsets if part.offset >= 0}
+
+
+@contextmanager
+def paused_broker(stack: Any, settings: Settings) -> Iterator[None]:
+    """The broker stands still for the time of the block; afterwards all partitions are led again.
+
+    Skips the test where the broker isn't a process of this machine.
+    """
+    if not hasattr(stack, "broker"):
+        pytest.skip("the broker can only be paused where it is a process of this machine")
+    stack.broker(1).pause()
+    try:
+        yield
+    finally:
+        stack.broker(1).resume()
+        # After a few seconds of silence the controller had taken its leadership away.
+        wait_until(lambda: _is_led(settings), "the broker leads its partitions again")
+
+
+def _is_led(settings: Settings) -> bool:
+    try:
+        return bool(ends(settings, ASKED))
+    except KafkaException:
+        return False
 
 
 def forget_offsets(settings: Settings, stream: Stream) -> None:

@@ -56,7 +56,7 @@ def test_exported_errors_are_those_of_the_tree() -> None:
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'tidemill' has no attribute 'Publischer'"):
-        tidemill.Publischer  # type: ignore[attr-defined]  # noqa: B018
+        tidemill.Publischer  # noqa: B018
 
 
 def test_importing_tidemill_loads_next_to_nothing(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,7 @@ def test_a_missing_topic_is_created() -> None:
     assert second.topic == NAME + ".dead"
 
 
-def changes_of(there: Topic, **changes: object) -> list[tuple[str, str, str | None, str, str]]:
+def changes_of(there: Topic, **changes: Any) -> list[tuple[str, str, str | None, str, str]]:
     topics = wanted(**changes)
     found = plan(topics.values(), {**topics, NAME: there})
     return [(change.action, change.setting, change.found, change.wanted, change.note) for change in found]

@@ -79,6 +79,5 @@ def _list(as_json: bool) -> None:
         "concurrency": "at once",
         "attempts": "tries",
         "timeout_seconds": "limit, s",
-        "handler": "handler",
     }
     print_rows(rows, columns, as_json=as_json, empty="No streams are installed: pip install 'tidemill[image]'.")

@@ -32,7 +32,7 @@ def check_topics(streams: Sequence[Stream], settings: Settings) -> None:
         UnknownTopic: Names every missing topic and what it is for.
         BrokerUnreachable, NotAuthorized: The cluster can't be asked.
     """
-    there = broker.cluster_metadata(settings, timeout_seconds=10.0).topics
+    there = broker.cluster_metadata(settings).topics
     missing = {
         settings.qualified(topic): why
         for stream in streams

@@ -15,6 +15,8 @@ class Orders:
     drain_seconds: float
     supervisor_pid: int | None = None
     """Who must be there: a worker drains when its supervisor is gone."""
+    ready_descriptor: int | None = None
+    """Where the process writes a byte once it consumes, so that a later end is known to be no refusal."""
 
     def to_argument(self) -> str:
         """As a command-line argument."""

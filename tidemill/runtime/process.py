@@ -29,12 +29,18 @@ def main(argument: str) -> int:
     orders = Orders.from_argument(argument)
     die_with_parent(signal.SIGTERM, parent=orders.supervisor_pid)
 
+    def tell_ready() -> None:
+        if orders.ready_descriptor is not None:
+            os.write(orders.ready_descriptor, b"1")
+            os.close(orders.ready_descriptor)
+
     async def run() -> int:
         worker = Worker(
             load_streams(orders.streams),
             settings,
             concurrency=orders.concurrency,
             drain_seconds=orders.drain_seconds,
+            on_ready=tell_ready,
         )
         for signum in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(signum, worker.stop)

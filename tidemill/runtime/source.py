@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 COMMIT_EVERY_SECONDS = 0.5
 REVOKE_WAIT_SECONDS = 5.0
 """How long a rebalance waits for running handlers of partitions that go elsewhere."""
+LAST_COMMIT_SECONDS = 3.0
+"""How long the end waits for the last commit, while the broker is away."""
+LEAVE_SECONDS = LAST_COMMIT_SECONDS + 2.0
+"""How long the end waits for all of it, the leave of the group included."""
 HAND_OVER_SECONDS = 120.0
 """How long the agent may take for a batch; twice what the watch lets the event loop stand still."""
 POLL_SECONDS = 0.1
@@ -95,8 +99,10 @@ class Source:
         self._halt.set()
         if self._thread.ident is None:
             self._consumer.close()  # It was never started.
-        else:
-            await asyncio.to_thread(self._thread.join)
+            return
+        await asyncio.to_thread(self._thread.join, LEAVE_SECONDS)
+        if self._thread.is_alive():
+            self._log.warning("the group can't be told of the end, and finds out by itself", seconds=LEAVE_SECONDS)
 
     # -- in the consumer's thread ----------------------------------------------------------------
 
@@ -113,7 +119,7 @@ class Source:
                 if time.monotonic() - last_commit >= COMMIT_EVERY_SECONDS:
                     last_commit = time.monotonic()
                     self._commit_soon()
-            self._commit_now([(part.topic, part.number) for part in self._engine.committable()])
+            self._commit_last()
         except KafkaException as error:
             self._call(self._fail, broker.from_kafka(error.args[0], self._settings, topic=self._topic))
         except Exception as error:  # noqa: BLE001 - the thread's end must end the worker, with the reason
@@ -216,6 +222,17 @@ class Source:
             except KafkaException as error:
                 self._commit_under_way = False
                 self._log.warning("commit not sent, will try again", error=str(error))
+
+    def _commit_last(self) -> None:
+        """Commit what is done, but wait for a broker that is away no longer than is of use."""
+        deadline = time.monotonic() + LAST_COMMIT_SECONDS
+        while self._engine.committable() and time.monotonic() < deadline:
+            self._commit_soon()
+            # Serves the answer. A message that comes along is dropped: it isn't committed.
+            self._consumer.poll(POLL_PAUSED_SECONDS)
+        if left := self._engine.committable():
+            # What is not committed is delivered again to whoever has the partition next: late, not lost.
+            self._log.warning("last commit not done", partitions=sorted(part.number for part in left))
 
     def _on_commit(self, error: KafkaError | None, offsets: Sequence[TopicPartition]) -> None:
         self._commit_under_way = False

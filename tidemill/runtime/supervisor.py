@@ -19,7 +19,7 @@ REFUSED = frozenset({69, 78})
 """Exit statuses of a process that can't run where it is (`worker.EXIT_UNAVAILABLE`, `worker.EXIT_REFUSED`)."""
 RECYCLE = 75
 STEADY_SECONDS = 10.0
-"""A process that lived so long was up: from then on every end is a reason to start it again."""
+"""A process that lived so long was no failed start: the next one is started again soon."""
 FIRST_RESTART_SECONDS = 0.5
 MOST_RESTART_SECONDS = 30.0
 POLL_SECONDS = 0.1
@@ -34,6 +34,8 @@ class Child:
     started: float = 0.0
     restart_at: float = 0.0
     delay: float = FIRST_RESTART_SECONDS
+    ready: int | None = None
+    """Pipe that brings a byte once it consumes; None after that, or after its other end was closed."""
     told: int = 0
     """How often it was told to stop."""
 
@@ -54,6 +56,7 @@ class Supervisor:
         self._signals = 0
         self._kill_at = float("inf")
         self._was_up = False
+        """Has any process consumed already? From then on every end is a reason to start another."""
 
     def run(self) -> int:
         """Run until told to stop; returns the exit status: 0, or that of a process that ended badly."""
@@ -68,8 +71,8 @@ class Supervisor:
                         self._start(child)
                     continue
                 code = child.process.poll()
+                self._look_whether_ready(child)
                 if code is None:
-                    self._was_up = self._was_up or now - child.started > STEADY_SECONDS
                     continue
                 child.process = None
                 status = self._ended(child, code, now) or status
@@ -79,13 +82,33 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
 
     def _start(self, child: Child) -> None:
-        child.process = subprocess.Popen(
-            [sys.executable, "-m", "tidemill.runtime.process", self._orders.to_argument()],
-            # Its own group: Ctrl-C reaches the supervisor alone, which passes it on once.
-            start_new_session=True,
-        )
+        child.ready, descriptor = os.pipe()
+        os.set_blocking(child.ready, False)
+        try:
+            child.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "tidemill.runtime.process"),
+                    replace(self._orders, ready_descriptor=descriptor).to_argument(),
+                ],
+                pass_fds=(descriptor,),
+                # Its own group: Ctrl-C reaches the supervisor alone, which passes it on once.
+                start_new_session=True,
+            )
+        finally:
+            os.close(descriptor)
         child.started = time.monotonic()
         child.told = 0
+
+    def _look_whether_ready(self, child: Child) -> None:
+        if child.ready is None:
+            return
+        try:
+            said = os.read(child.ready, 1)
+        except BlockingIOError:
+            return
+        self._was_up = self._was_up or bool(said)
+        os.close(child.ready)
+        child.ready = None
 
     def _ended(self, child: Child, code: int, now: float) -> int:
         """Decide what follows the end of a process; returns the status that the supervisor should end with."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,7 @@ class Worker:
         settings: Addresses and limits.
         concurrency: Events in work at once per stream, instead of what each declares.
         drain_seconds: Time from the first signal to the end, whatever still runs.
+        on_ready: Called once everything has started and events are consumed.
     """
 
     def __init__(
@@ -66,11 +67,13 @@ class Worker:
         *,
         concurrency: int | None = None,
         drain_seconds: float = 25.0,
+        on_ready: Callable[[], None] | None = None,
     ) -> None:
         self._streams = streams
         self._settings = settings
         self._concurrency = concurrency
         self._drain_seconds = drain_seconds
+        self._on_ready = on_ready
         self._registry = Registry(settings)
         self._running: list[Running] = []
         self._stop = asyncio.Event()
@@ -89,6 +92,8 @@ class Worker:
         try:
             await self._start()
             self._log.info("ready", streams=[running.stream.name for running in self._running], pid=os.getpid())
+            if self._on_ready is not None:
+                self._on_ready()
             return await self._until_told()
         finally:
             # After a drain there is nothing left; else a start has failed, or this coroutine is cancelled.
@@ -129,7 +134,8 @@ class Worker:
             self._running.append(Running(stream, engine, outputs, app, Source(engine, app, self._settings)))
             await outputs.prepare()
             await app.start()
-            engine.start(concurrency)
+            # One more than there are processes: an event that is decoded and waits, so that none of them idles.
+            engine.start(concurrency + (1 if stream.executor == "process" else 0))
         for running in self._running:
             running.source.start()
 

@@ -45,6 +45,8 @@ _ELECTING = frozenset(
         KafkaError.REPLICA_NOT_AVAILABLE,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
         KafkaError._UNKNOWN_PARTITION,
+        # "No leaders found": librdkafka's own word for partitions of which none has a leader yet.
+        KafkaError._NOENT,
         KafkaError._UNKNOWN_TOPIC,
     }
 )
@@ -227,6 +229,9 @@ def _offsets(
         left = again
         if left:
             time.sleep(0.05)
+            # A client that once found no leaders can go on answering so from its cache (librdkafka 2.16, "No leaders
+            # found"), long after they are there: ask with a fresh one.
+            admin = broker.admin_client(settings)
     return found
 
 

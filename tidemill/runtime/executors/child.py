@@ -11,6 +11,7 @@ import importlib
 import pickle
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -75,6 +76,7 @@ def answer(stream: Any, request: bytes) -> bytes:
     """Run the handler on a pickled request; the pickled answer is a `Done` or a `Raised`, whatever happened."""
     try:
         events, work = pickle.loads(request)
+        work.started = time.monotonic()  # What it had to wait for a process doesn't count.
         returned = stream.handler(events, work) if stream.takes_work else stream.handler(events)
         return pickle.dumps(Done(as_outputs(returned, work)))
     except SystemExit as left:
