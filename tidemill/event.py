@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from operator import methodcaller
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tidemill.errors import ContractError
@@ -129,7 +130,7 @@ class Event(Generic[T]):
         """All headers as they arrived, ours among them."""
         if self._message is None:
             return self._headers
-        return normal_headers(self._message.headers())
+        return [(name, value if value is not None else b"") for name, value in headers_of(self._message)]
 
     def _header(self, name: str) -> str | None:
         named = self._named
@@ -211,9 +212,33 @@ class Event(Generic[T]):
         return {name: value for name, value in self.raw_headers if not is_reserved(name)}
 
 
-def normal_headers(headers: Any) -> Headers:
-    """Headers of a Kafka message as a list; a header without a value counts as empty."""
-    return [(name, value if value is not None else b"") for name, value in headers] if headers else []
+def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+    """Headers of a Kafka message as they came; none where a name isn't UTF-8, so that they can't be read.
+
+    confluent-kafka (2.16, confluent_kafka.c) answers such a name with an error and a list with a null pointer in it,
+    which ends the process when it is touched. The error is only seen where the interpreter checks the result of a call,
+    and only at the first one. So whoever reads headers does it here, and a message that has failed is not asked again.
+    """
+    if _UNREADABLE and _place(message) in _UNREADABLE:
+        return []
+    try:
+        return list(_read_headers(message) or ())
+    except (SystemError, UnicodeDecodeError):
+        if len(_UNREADABLE) >= _MOST_UNREADABLE:
+            # The oldest is long done: a worker holds far fewer messages in hand.
+            _UNREADABLE.pop(next(iter(_UNREADABLE)), None)
+        _UNREADABLE[_place(message)] = None
+        return []
+
+
+# Through methodcaller the result is always checked; since Python 3.11 a call by name may be specialised and isn't.
+_read_headers = methodcaller("headers")
+_MOST_UNREADABLE = 100_000
+_UNREADABLE: dict[tuple[str | None, int | None, int | None], None] = {}
+
+
+def _place(message: Message) -> tuple[str | None, int | None, int | None]:
+    return message.topic(), message.partition(), message.offset()
 
 
 def is_reserved(name: str) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import struct
+import subprocess
+import sys
 
 from tests.integration.steps import StepAsked, StepDone
 from tests.integration.working import (
@@ -18,8 +22,10 @@ from tests.integration.working import (
 )
 from tidemill.config import Settings
 from tidemill.contracts.registry import Registry
-from tidemill.event import Event
+from tidemill.event import Event, derived_id
+from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import stream
+from tidemill.runtime.work import Work
 
 
 def garbage(settings: Settings) -> dict[str, tuple[bytes | None, str]]:
@@ -94,3 +100,54 @@ async def test_garbage_in_a_batch_takes_no_good_event_with_it(settings: Settings
     assert [letter.value() for letter in letters] == [value for value, _ in bad.values()]
     assert seen == list(range(40))
     assert lag(settings, gathering) == 0
+
+
+PRODUCE_BAD_HEADER = """
+import asyncio, sys
+from aiokafka import AIOKafkaProducer
+
+class NotUtf8(str):
+    def encode(self, *_):
+        return b"\\xff\\xfe"
+
+async def main(bootstrap, topic, value):
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+        headers = [(NotUtf8("name"), b"1"), ("good", b"2")]
+        await producer.send_and_wait(topic, bytes.fromhex(value), key=b"a", headers=headers, partition=0)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_header_names_that_are_not_utf8_harm_nobody(settings: Settings) -> None:
+    prepare(settings)
+    values = [encoded(settings, StepAsked(lane="a", number=number)) for number in range(3)]
+    produce(settings, values[:1], key=b"a")
+    # Read often enough that the interpreter specialises the calls that read them.
+    produce(settings, [values[0]] * 200, key=b"a", headers=[("name", b"1")])
+    arguments = [settings.bootstrap_servers, settings.qualified("step.asked"), values[1].hex()]
+    # Only aiokafka's Python code can be made to write such a name.
+    variables = {**os.environ, "AIOKAFKA_NO_EXTENSIONS": "1"}
+    await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", PRODUCE_BAD_HEADER, *arguments], env=variables, check=True, timeout=60
+    )
+    produce(settings, values[2:], key=b"a")
+    ids: list[str] = []
+
+    @stream("step.asked", name="reading", retry=Retry(attempts=3, first=0.01))
+    async def reading(event: Event[StepAsked], work: Work) -> StepDone:
+        ids.append(event.id)
+        if event.payload.number == 1:
+            raise ValueError(f"try {work.attempt}")
+        return StepDone(lane="a", number=event.payload.number)
+
+    async with working(settings, reading) as worker:
+        await until(lambda: worker.finished == 203, "all events are through")
+        assert await worker.stop() == 0
+    assert len(ids) == 205
+    # An envelope that can't be read is none: the id comes from the event's place, as with foreign events.
+    assert ids[201:204] == [derived_id(f"{settings.qualified('step.asked')}/0/201", "foreign")] * 3
+    (letter,) = await dead_letters(settings, 1)
+    assert letter.value() == values[1]
+    assert header(letter, "tm_dead_offset") == "201"
+    assert lag(settings, reading) == 0

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from tidemill.errors import TidemillError
-from tidemill.event import ID, Headers
+from tidemill.event import ID, Headers, headers_of
 from tidemill.publisher.preparing import Outgoing
 from tidemill.runtime.error_text import class_of, formatted_trace, text_of
 from tidemill.runtime.executors.child import RemoteTrace
@@ -59,7 +59,7 @@ def dead_letter(topic: str, message: Message, stream: Stream, error: BaseExcepti
         error: The last error.
         attempts: Tries made, 0 where it could not even be decoded.
     """
-    headers: list[tuple[str, bytes | None]] = list(message.headers() or ())
+    headers = headers_of(message)
     facts = {
         ERROR: _cut(_utf8(class_of(error)), NAME_BYTES),
         MESSAGE: _cut(_utf8(text_of(error)), MESSAGE_BYTES),

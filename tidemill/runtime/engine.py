@@ -71,8 +71,6 @@ class Engine:
         self._log = get_logger("stream").bind(stream=stream.name)
         self._on_task_end = self._task_ended
 
-    # -- in: what the source feeds ---------------------------------------------------------------
-
     def start(self, concurrency: int) -> None:
         """Open so many slots."""
         for _ in range(concurrency):
@@ -127,8 +125,6 @@ class Engine:
             part.close()
             self._wind_up()
         ready.wake()
-
-    # -- one try ---------------------------------------------------------------------------------
 
     async def _serve(self, slot: Slot) -> None:
         ready, units = self._ready, self._ready.units
@@ -239,8 +235,6 @@ class Engine:
         else:
             self._fail(unit, error)
 
-    # -- what becomes of it ----------------------------------------------------------------------
-
     def _done(self, unit: Unit) -> None:
         if self.stream.log_each:
             self._log.info("done", **facts_of(unit))
@@ -325,8 +319,6 @@ class Engine:
                 return
         unit.part.running -= 1
         self._ready.put(unit)
-
-    # -- out: what the watch, the source and the worker ask for ----------------------------------
 
     def check_deadlines(self, now: float, grace_seconds: float) -> None:
         """Stop handlers whose time is over; give up on those that don't stop.

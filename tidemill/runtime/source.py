@@ -104,8 +104,6 @@ class Source:
         if self._thread.is_alive():
             self._log.warning("the group can't be told of the end, and finds out by itself", seconds=LEAVE_SECONDS)
 
-    # -- in the consumer's thread ----------------------------------------------------------------
-
     def _run(self) -> None:
         try:
             self._consumer.subscribe(
@@ -260,8 +258,6 @@ class Source:
         except KafkaException as error:
             # What is not committed is delivered again to whoever has the partition next: late, not lost.
             self._log.warning("last commit not done", error=str(error), partitions=sorted(n for _, n in wanted))
-
-    # -- rebalances, called by librdkafka from within poll() ---------------------------------------
 
     def _on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         self._log.info("assigned", topic=self._topic, partitions=sorted(part.partition for part in partitions))

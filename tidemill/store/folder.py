@@ -151,8 +151,9 @@ class Folder:
                     folder = self._enter(folder, key[:step], name)
                 except FileNotFoundError:
                     with suppress(FileExistsError):  # another worker was faster
+                        # Not synced by itself: the sync of the innermost folder, after the file is linked into it,
+                        # forces the journal up to there, new parents included (ext4, XFS, Btrfs).
                         os.mkdir(name, dir_fd=folder)
-                        _sync_folder(folder)
                     folder = self._enter(folder, key[:step], name)
         except BaseException:
             os.close(folder)

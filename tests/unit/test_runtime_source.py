@@ -1,0 +1,121 @@
+"""The source, with a consumer of the test's own: rebalances at the worst moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from tests.integration.steps import StepAsked
+from tidemill.config import Settings, load_settings
+from tidemill.event import Event
+from tidemill.runtime.engine import Engine
+from tidemill.runtime.source import Source
+from tidemill.runtime.stream import stream
+
+
+@stream("step.asked", name="idle")
+async def idle(event: Event[StepAsked]) -> None: ...
+
+
+class SomeMessage:
+    def __init__(self, partition: int, offset: int) -> None:
+        self._partition, self._offset = partition, offset
+
+    def topic(self) -> str:
+        return "step.asked"
+
+    def partition(self) -> int:
+        return self._partition
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return b"key"
+
+    def value(self) -> bytes:
+        return b""
+
+    def error(self) -> None:
+        return None
+
+
+class ScriptedConsumer:
+    """Gives what it is told to, and runs what is to happen in between."""
+
+    def __init__(self) -> None:
+        self.first: SomeMessage | None = None
+        self.rest: list[SomeMessage] = []
+        self.in_between: Callable[[], None] = lambda: None
+        self.commits: list[TopicPartition] = []
+        self.resumed: list[TopicPartition] = []
+
+    def poll(self, timeout: float) -> SomeMessage | None:
+        return self.first
+
+    def consume(self, count: int, timeout: float) -> list[SomeMessage]:
+        self.in_between()
+        return self.rest
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        self.commits += offsets
+        return offsets
+
+    def resume(self, partitions: list[TopicPartition]) -> None:
+        self.resumed += partitions
+
+
+class App:
+    """Feeds at once, as the agent does in the next turn of the loop."""
+
+    def __init__(self) -> None:
+        self.fed: list[tuple[int, list[int]]] = []
+
+    def put(self, batches: Sequence[Any], fed: Callable[[], None]) -> bool:
+        self.fed += [(part.number, [message.offset() for message in messages]) for part, messages in batches]
+        fed()
+        return True
+
+
+@pytest.fixture
+async def parts(monkeypatch: pytest.MonkeyPatch) -> tuple[Source, ScriptedConsumer, App, Engine]:
+    consumer, app = ScriptedConsumer(), App()
+    monkeypatch.setattr(Source, "_open", lambda self: consumer)
+    nothing: Any = None
+    engine = Engine(idle, nothing, nothing, nothing)
+    settings: Settings = load_settings(namespace="")
+    anything: Any = app
+    return Source(engine, anything, settings), consumer, app, engine
+
+
+async def test_what_was_fetched_before_a_rebalance_is_not_handled_after_it(parts: Any) -> None:
+    source, consumer, app, engine = parts
+    engine.partition("step.asked", 0)
+    consumer.first = SomeMessage(0, 10)
+    consumer.rest = [SomeMessage(1, 5), SomeMessage(0, 11), SomeMessage(1, 6)]
+    consumer.in_between = lambda: source._on_revoke(consumer, [TopicPartition("step.asked", 0)])
+    await asyncio.to_thread(source._poll)
+    # Handled and committed from here, offset 10 would pass what its new owner has still to do.
+    assert app.fed == [(1, [5, 6])]
+    assert ("step.asked", 0) not in engine.parts
+    consumer.in_between = lambda: None
+    await asyncio.to_thread(source._poll)
+    assert app.fed[1:] == [(0, [10, 11]), (1, [5, 6])]
+
+
+async def test_a_revoked_partition_is_committed_and_a_lost_one_is_not(parts: Any) -> None:
+    source, consumer, _, engine = parts
+    for number in (0, 1):
+        engine.partition("step.asked", number).safe = 7
+    source._paused = {("step.asked", 0), ("step.asked", 1)}
+    await asyncio.to_thread(source._on_revoke, consumer, [TopicPartition("step.asked", 0)])
+    await asyncio.to_thread(source._on_lost, consumer, [TopicPartition("step.asked", 1)])
+    assert [(part.partition, part.offset) for part in consumer.commits] == [(0, 7)]
+    assert engine.parts == {}
+    # Or they would still be paused when they come back.
+    assert {part.partition for part in consumer.resumed} == {0, 1}
+    assert source._paused == set()
