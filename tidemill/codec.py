@@ -14,11 +14,12 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Protocol, TypeVar
 
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
+from fastavro import parse_schema, schemaless_reader
 from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException, UnknownType
 
 from tidemill.contracts.contract import Payload
+from tidemill.encoding import compile_encoder
 from tidemill.errors import ContractError, DecodeError, InvalidEvent
 from tidemill.validation import Mismatch, compile_check
 
@@ -90,8 +91,8 @@ class Codec:
         """Fetch the schema id of a class and build its encoder; raises as `encode` does."""
         contract = cls.__contract__
         schema_id = self._ids.lookup_id(contract.subject, contract.schema_json)
-        schema = self._reader_schema(cls)
         check = compile_check(contract.schema)
+        write = compile_encoder(contract.schema)
         prefix = struct.pack(">bI", MAGIC, schema_id)
         event_type = contract.type
 
@@ -104,10 +105,7 @@ class Codec:
                 check(record)
             except Mismatch as mismatch:
                 raise InvalidEvent(event_type, mismatch.path, mismatch.found, mismatch.expected) from None
-            buffer = BytesIO()
-            buffer.write(prefix)
-            schemaless_writer(buffer, schema, record)
-            return buffer.getvalue()
+            return prefix + write(record)
 
         with self._lock:
             self._encoders[cls] = encode

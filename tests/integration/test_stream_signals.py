@@ -99,7 +99,7 @@ def test_a_handler_that_ignores_its_cancellation_ends_the_process_with_the_statu
 
 def test_sigterm_at_any_moment_of_the_start_ends_in_good_order(settings: Settings, tmp_path: Path) -> None:
     prepare(settings)
-    for after_seconds in (0.0, 0.1, 0.3, 0.6, 0.9, 1.2, 1.5):
+    for after_seconds in (0.0, 0.2, 0.5, 0.9, 1.4):
         with tidemill_worker(settings, tmp_path, LEDGER, "--processes", "2") as supervisor:
             time.sleep(after_seconds)
             below = supervisor.descendants()

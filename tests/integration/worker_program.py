@@ -81,7 +81,9 @@ class Program:
 
     def workers(self) -> list[psutil.Process]:
         """Its worker processes, where it is a supervisor."""
-        return [each for each in self.descendants() if "tidemill.runtime.process" in each.cmdline()]
+        # Only children: a process that was just forked still has its parent's command line.
+        children = psutil.Process(self.process.pid).children()
+        return [each for each in children if "tidemill.runtime.process" in each.cmdline()]
 
     def end(self, signum: signal.Signals = signal.SIGTERM, seconds: float = 30.0) -> int:
         """Send a signal and wait for the end; returns the exit status."""

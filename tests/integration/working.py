@@ -170,12 +170,24 @@ def produce(
 
 def ends(settings: Settings, topic: str) -> dict[int, int]:
     """The offset after the last message, by partition; the topic without its namespace."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return _ends(settings, topic)
+        except KafkaException:
+            # A broker that was paused may be without its partitions for a moment.
+            if time.monotonic() > deadline:
+                raise
+
+
+def _ends(settings: Settings, topic: str) -> dict[int, int]:
     consumer = Consumer(broker.consumer_config(settings, "tests"))
-    name = settings.qualified(topic)
-    found = consumer.list_topics(name, 10).topics[name].partitions
-    end = {number: consumer.get_watermark_offsets(TopicPartition(name, number), 10)[1] for number in found}
-    consumer.close()
-    return end
+    try:
+        name = settings.qualified(topic)
+        found = consumer.list_topics(name, 10).topics[name].partitions
+        return {number: consumer.get_watermark_offsets(TopicPartition(name, number), 10)[1] for number in found}
+    finally:
+        consumer.close()
 
 
 def committed(settings: Settings, stream: Stream) -> dict[int, int]:
@@ -201,15 +213,15 @@ def paused_broker(stack: Any, settings: Settings) -> Iterator[None]:
         yield
     finally:
         stack.broker(1).resume()
-        # After a few seconds of silence the controller had taken its leadership away.
-        wait_until(lambda: _is_led(settings), "the broker leads its partitions again")
-
-
-def _is_led(settings: Settings) -> bool:
-    try:
-        return bool(ends(settings, ASKED))
-    except KafkaException:
-        return False
+        # After some seconds of silence the controller takes its leadership away, and tells it so a moment after.
+        led_since = time.monotonic()
+        deadline = led_since + WAIT_SECONDS
+        while time.monotonic() - led_since < 1.5:
+            assert time.monotonic() < deadline, "the broker doesn't lead its partitions again"
+            try:
+                _ends(settings, ASKED)
+            except KafkaException:
+                led_since = time.monotonic()
 
 
 def forget_offsets(settings: Settings, stream: Stream) -> None:

@@ -16,6 +16,7 @@ from tidemill.errors import IncompatibleSchema, LocalError, ObjectMissing, Store
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
+    from tidemill.store import Store
 
 MOST_SKEW_SECONDS = 10.0
 """More than network delay and a header of whole seconds can explain; schedules and delays would be felt to be off."""
@@ -181,19 +182,25 @@ def check_store(settings: Settings) -> Finding:
     store = Store.from_settings(settings)
     uri = f"{store.home.uri.rstrip('/')}/{PROBE}"
     try:
+        data = _probe(store, uri)
+    except StoreError as error:
+        found = f"{store.home.uri} can't be used: {error.message.rstrip('.')}"
+        return Finding("object store", False, found, error.hint or "Set TIDEMILL_STORE_URL to a place that can be.")
+    if store.read(uri, max_bytes=1000) != data:
+        return Finding("object store", False, f"{store.home.uri} gives back other bytes than were written")
+    return Finding("object store", True, f"{store.home.uri} can be written and read")
+
+
+def _probe(store: Store, uri: str) -> bytes:
+    """Write the probe; what was written."""
+    try:
         size_bytes = store.head(uri).size_bytes
     except ObjectMissing:
         size_bytes = 0
     # The store leaves an object of the same size alone, since names are made from content: another size is written.
     data = secrets.token_hex(64).encode()[: size_bytes % 64 + 1]
-    try:
-        store.write(PROBE, data, "text/plain")
-    except StoreError as error:
-        found = f"{store.home.uri} can't be written: {error.message.rstrip('.')}"
-        return Finding("object store", False, found, error.hint or "Set TIDEMILL_STORE_URL to a place that can be.")
-    if store.read(uri, max_bytes=1000) != data:
-        return Finding("object store", False, f"{store.home.uri} gives back other bytes than were written", None)
-    return Finding("object store", True, f"{store.home.uri} can be written and read")
+    store.write(PROBE, data, "text/plain")
+    return data
 
 
 def _count(number: int, what: str) -> str:

@@ -52,6 +52,7 @@ class ProducerCore:
         self._config = config or {}
         self._lock = threading.Lock()
         self.settled = threading.Condition()
+        self.waiters = 0
         self._producer: Producer | None = None
         self._pid = 0
         self._thread: threading.Thread | None = None
@@ -98,6 +99,7 @@ class ProducerCore:
         """Begin anew in a forked child: another thread may have held the locks, and what failed is the parent's."""
         self._lock = threading.Lock()
         self.settled = threading.Condition()
+        self.waiters = 0
         self._failed, self._failures = 0, []
         self.down = None
 

@@ -61,8 +61,13 @@ class Receipt:
                     f"Event {self.id} was published before this process was forked; its parent is told of it.",
                     hint="Ask the receipt in the process that published.",
                 )
+            core = self._core
             with self._settled:
-                self._settled.wait_for(lambda: self.done, timeout)
+                core.waiters += 1
+                try:
+                    self._settled.wait_for(lambda: self.done, timeout)
+                finally:
+                    core.waiters -= 1
         if self._error is not None:
             raise self._error
         if self._delivered is None:
@@ -75,8 +80,10 @@ class Receipt:
         else:
             self._core.down = None
             self._delivered = Delivered(message.topic(), message.partition(), message.offset())
-        with self._settled:
-            self._settled.notify_all()
+        # A waiter counts itself before it looks whether the answer is there: either it sees it, or it is seen here.
+        if self._core.waiters:
+            with self._settled:
+                self._settled.notify_all()
 
 
 class Publisher:
