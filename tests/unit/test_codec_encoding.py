@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from fastavro import parse_schema, schemaless_writer
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
 from tests.generated_events import every_type
 from tests.unit.test_contracts_generate import everything
@@ -48,7 +48,7 @@ TREE = {
         {"name": "twin", "type": ["null", "Tree"]},
     ],
 }
-LEAF = {"label": "leaf", "children": [], "twin": None}
+LEAF: dict[str, Any] = {"label": "leaf", "children": [], "twin": None}
 
 
 def logical(kind: str, name: str, **more: Any) -> dict[str, Any]:
@@ -98,15 +98,26 @@ def test_a_value_is_written_alike(schema: Any, value: object) -> None:
     assert ours == theirs
 
 
-@pytest.mark.parametrize("number", ["0", "-0", "1.28", "-1.28", "1.27", "-1.29", "327.68", "-327.69", "9E+20", "-0.5"])
-def test_a_decimal_is_written_alike_and_not_rounded(number: str) -> None:
+@pytest.mark.parametrize("number", ["0", "-0", "1.28", "-1.28", "1.27", "-1.29", "327.68", "-327.69", "9E+19", "-0.5"])
+def test_a_decimal_is_read_back_as_it_was_and_not_rounded(number: str) -> None:
+    # Not compared byte for byte: fastavro 1.13.1 spends a byte too many on -1.28, and writes -0 as a negative number.
+    value = Decimal(number)
+    for schema in (logical("bytes", "decimal", precision=30, scale=2), SHARE):
+        compile_check(schema)(value)
+        with localcontext() as context:
+            context.prec = 3
+            written = compile_encoder(schema)(value)
+        assert schemaless_reader(BytesIO(written), parse_schema(schema), None) == value
+
+
+@pytest.mark.parametrize(
+    ("number", "written"),
+    [("0", "0200"), ("-0", "0200"), ("1.27", "027f"), ("1.28", "040080"), ("-1.28", "0280"), ("-1.29", "04ff7f")],
+)
+def test_a_decimal_takes_the_fewest_bytes_as_in_java(number: str, written: str) -> None:
+    # BigInteger.toByteArray: big-endian two's complement, as short as it can be.
     schema = logical("bytes", "decimal", precision=30, scale=2)
-    with localcontext() as context:
-        context.prec = 3
-        ours, theirs = both(schema, Decimal(number))
-    assert ours == theirs
-    ours, theirs = both(SHARE, Decimal(number))
-    assert ours == theirs
+    assert compile_encoder(schema)(Decimal(number)).hex() == written
 
 
 def test_numbers_at_random_are_written_alike() -> None:
