@@ -108,6 +108,8 @@ async def working(
     settings: Settings, *streams: Stream, concurrency: int | None = None, drain_seconds: float = 60.0
 ) -> AsyncIterator[Working]:
     """A worker for the time of the block, joined to its groups; it is drained at the end."""
+    # A partition that isn't ready for the first fetch waits as long as that one may wait for events.
+    settings = settings.model_copy(update={"kafka": {"fetch.wait.max.ms": "20", **settings.kafka}})
     # The deadline of a worker ends the whole process: by default it is for a test that hangs.
     worker = Worker(streams, settings, concurrency=concurrency, drain_seconds=drain_seconds)
     task = asyncio.create_task(worker.run())
