@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from bench.events import ordinary_event
-from bench.figures import Figure, median_of
+from bench.figures import Figure, median_of, ratios
 from bench.programs import environment, running, wait_for_report, worker
 from tidemill.config import Settings
 from tidemill.publisher import Publisher
@@ -28,16 +28,12 @@ def run(settings: Settings, quick: bool) -> list[Figure]:
     return [
         median_of("bare confluent-kafka + fastavro loop", bare, "events/s"),
         median_of("no-op stream, one process", rates["noop"], "events/s"),
-        median_of("no-op stream beside the bare loop", _ratio(rates["noop"], bare), "x", least=0.5),
+        median_of("no-op stream beside the bare loop", ratios(rates["noop"], bare), "x", least=0.5),
         median_of("no-op stream of batches", rates["noop-batch"], "events/s"),
-        median_of("no-op batches beside the bare loop", _ratio(rates["noop-batch"], bare), "x"),
+        median_of("no-op batches beside the bare loop", ratios(rates["noop-batch"], bare), "x"),
         median_of("plain Faust with the same decoding", rates["faust"], "events/s"),
-        median_of("no-op stream beside plain Faust", _ratio(rates["noop"], rates["faust"]), "x", least=6),
+        median_of("no-op stream beside plain Faust", ratios(rates["noop"], rates["faust"]), "x", least=6),
     ]
-
-
-def _ratio(ours: list[float], theirs: list[float]) -> list[float]:
-    return [a / b for a, b in zip(ours, theirs, strict=True)]
 
 
 def _fill(settings: Settings, count: int) -> None:

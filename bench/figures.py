@@ -55,6 +55,11 @@ def median_of(
     return Figure(name, middle, unit, min(values), max(values), target, met)
 
 
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """How many times as fast ours was, round by round, since rounds side by side meet the same machine."""
+    return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
 def machine_facts() -> dict[str, str | int]:
     """What a reader has to know to compare figures."""
     cpu = next(

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from fastavro import parse_schema, schemaless_writer
 
 from bench.events import ordinary_event
-from bench.figures import Figure, median_of
+from bench.figures import Figure, median_of, ratios
 from tidemill import broker
 from tidemill.config import Settings
 from tidemill.contracts.contract import Payload
@@ -24,24 +24,28 @@ def small_event(number: int) -> ImageRequested:
     return ImageRequested(source=f"s3://uploads/{number % 5000}.jpg", renditions=[Rendition(name="t", width=200)])
 
 
+EVENTS: dict[str, Callable[[int], ImageRequested]] = {"ordinary event": ordinary_event, "small event": small_event}
+
+
 def run(settings: Settings, quick: bool) -> list[Figure]:
-    """Measure in turn, each round until everything is acknowledged."""
+    """Measure the three ways in turn, each round until everything is acknowledged."""
     count, rounds = (20_000, 1) if quick else (150_000, 5)
-    ways: dict[str, Callable[[], float]] = {
-        "bare Producer + fastavro, ordinary event": lambda: _bare(settings, count, ordinary_event),
-        "Publisher, ordinary event": lambda: _sync(settings, count, ordinary_event),
-        "AsyncPublisher, ordinary event": lambda: asyncio.run(_async(settings, count)),
-        "bare Producer + fastavro, small event": lambda: _bare(settings, count, small_event),
-        "Publisher, small event": lambda: _sync(settings, count, small_event),
-    }
-    rates: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            rates[name].append(way())
-    return [
-        median_of(name, found, "events/s", least=40_000 if name.startswith("Publisher") else None)
-        for name, found in rates.items()
-    ]
+    figures = []
+    for event, make in EVENTS.items():
+        bare, sync, concurrent = [], [], []
+        for _ in range(rounds):
+            bare.append(_bare(settings, count, make))
+            sync.append(_sync(settings, count, make))
+            concurrent.append(asyncio.run(_async(settings, count, make)))
+        least = 40_000 if make is ordinary_event else None
+        figures += [
+            median_of(f"bare Producer + fastavro, {event}", bare, "events/s"),
+            median_of(f"Publisher, {event}", sync, "events/s", least=least),
+            median_of("Publisher beside the bare client", ratios(sync, bare), "x"),
+            median_of(f"AsyncPublisher, {event}", concurrent, "events/s"),
+            median_of("AsyncPublisher beside the bare client", ratios(concurrent, bare), "x"),
+        ]
+    return figures
 
 
 def _sync(settings: Settings, count: int, make: Callable[[int], Payload]) -> float:
@@ -54,12 +58,12 @@ def _sync(settings: Settings, count: int, make: Callable[[int], Payload]) -> flo
         return count / (time.perf_counter() - began)
 
 
-async def _async(settings: Settings, count: int) -> float:
+async def _async(settings: Settings, count: int, make: Callable[[int], Payload]) -> float:
     async with AsyncPublisher(settings) as publisher:
-        await (await publisher.publish(ordinary_event(0)))
+        await (await publisher.publish(make(0)))
         began = time.perf_counter()
         for number in range(count):
-            await publisher.publish(ordinary_event(number))
+            await publisher.publish(make(number))
         await publisher.flush()
         return count / (time.perf_counter() - began)
 

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 
-from tests.integration.conftest import RunCommand
+from tests.integration.commands import Commands
 from tidemill import Settings
 from tidemill.cli.checkup import Finding, check_all, check_clock
 
@@ -87,11 +87,11 @@ def test_a_clock_that_is_off_is_told_with_by_how_much(settings: Settings) -> Non
     assert "NTP" in (finding.next_step or "")
 
 
-def test_the_doctors_exit_status_tells_whether_all_is_well(contracts_ready: Settings, run_command: RunCommand) -> None:
-    well = run_command("doctor")
+def test_the_doctors_exit_status_tells_whether_all_is_well(contracts_ready: Settings, tidemill: Commands) -> None:
+    well = tidemill("doctor")
     assert well.exit_code == 0, well.output
     assert well.output.count("✓") == 6
-    rows = json.loads(run_command("doctor", "--json").stdout)
+    rows = json.loads(tidemill("doctor", "--json").stdout)
     assert {row["name"]: row["ok"] for row in rows} == {
         "local stack": None,
         "broker": True,
@@ -103,8 +103,8 @@ def test_the_doctors_exit_status_tells_whether_all_is_well(contracts_ready: Sett
     }
 
 
-def test_the_doctor_shows_the_next_step_beside_a_cross(run_command: RunCommand) -> None:
-    ill = run_command("doctor")
+def test_the_doctor_shows_the_next_step_beside_a_cross(tidemill: Commands) -> None:
+    ill = tidemill("doctor")
     assert ill.exit_code == 1
     assert "✗ topics" in ill.output
     assert "next: `tidemill topics diff` shows it, `tidemill topics apply` does it." in ill.output
@@ -112,10 +112,8 @@ def test_the_doctor_shows_the_next_step_beside_a_cross(run_command: RunCommand) 
     assert "next: `tidemill schemas register` registers them." in ill.output
 
 
-def test_a_broker_that_is_away_is_one_cross_with_how_to_start_it(
-    contracts_ready: Settings, run_command: RunCommand
-) -> None:
-    ill = run_command("doctor", environment={"TIDEMILL_BOOTSTRAP_SERVERS": "127.0.0.1:1"})
+def test_a_broker_that_is_away_is_one_cross_with_how_to_start_it(contracts_ready: Settings, tidemill: Commands) -> None:
+    ill = tidemill("doctor", TIDEMILL_BOOTSTRAP_SERVERS="127.0.0.1:1")
     assert ill.exit_code == 1
     assert ill.output.count("✗") == 1
     assert "✗ broker       No Kafka broker answers at 127.0.0.1:1" in ill.output
@@ -125,9 +123,9 @@ def test_a_broker_that_is_away_is_one_cross_with_how_to_start_it(
 
 
 def test_a_registry_that_is_away_is_one_cross_with_how_to_start_it(
-    contracts_ready: Settings, run_command: RunCommand
+    contracts_ready: Settings, tidemill: Commands
 ) -> None:
-    ill = run_command("doctor", environment={"TIDEMILL_REGISTRY_URL": "http://127.0.0.1:1/apis"})
+    ill = tidemill("doctor", TIDEMILL_REGISTRY_URL="http://127.0.0.1:1/apis")
     assert ill.exit_code == 1
     assert ill.output.count("✗") == 1
     assert "✗ registry" in ill.output

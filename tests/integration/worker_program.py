@@ -107,7 +107,8 @@ def program(arguments: Sequence[str], variables: dict[str, str], folder: Path) -
 
 def worker_process(settings: Settings, folder: Path, *streams: str, drain_seconds: float = 20.0, **more: str) -> Any:
     """One worker process without a supervisor, as a context manager."""
-    orders = Orders(streams=list(streams), concurrency=None, drain_seconds=drain_seconds)
+    # Should the tests be killed, it ends as it would without its supervisor.
+    orders = Orders(list(streams), concurrency=None, drain_seconds=drain_seconds, supervisor_pid=os.getpid())
     arguments = [sys.executable, "-m", "tidemill.runtime.process", orders.to_argument()]
     return program(arguments, environment(settings, folder, **more), folder)
 
