@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tidemill.publisher import Publisher
     from tidemill.publisher.preparing import Preparer
 
+MOST_CONNECT_SECONDS = 5.0
+"""A cluster that is there answers sooner; one that isn't should not hold up a person for all of --timeout."""
+
 EPILOG = """
 \b
 Examples:
@@ -163,7 +166,8 @@ def _connected(settings: Settings, cls: type[Payload]) -> Publisher:
     from tidemill.publisher import Publisher
 
     topic = settings.qualified(cls.__contract__.topic)
-    if topic not in broker.cluster_metadata(settings).topics:
+    wait_seconds = min(settings.delivery_timeout_seconds, MOST_CONNECT_SECONDS)
+    if topic not in broker.cluster_metadata(settings, wait_seconds).topics:
         raise broker.from_kafka(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), settings, topic=topic)
     return Publisher(settings)
 
