@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tidemill.config import Settings
     from tidemill.contracts.registry import Registry
 
+MOST_REPORTS = 1_000
+"""Answers of the broker that wait for the loop before `send` lets it take its turn."""
+
 logger = logging.getLogger("tidemill.publisher")
 
 
@@ -173,6 +176,10 @@ class AsyncPublisher:
                 "This AsyncPublisher belongs to another event loop, the one of its first event.",
                 hint="Make one in each event loop, or use Publisher.",
             )
+        if len(self._reports) >= MOST_REPORTS:
+            # Publishing doesn't wait by itself: a coroutine that only publishes would keep the loop from all others,
+            # and from settling receipts, which would pile up. Before producing: cancelled here, nothing was published.
+            await asyncio.sleep(0)
         receipt = AsyncReceipt(message.id, self._core, callback)
 
         def on_delivery(error: KafkaError | None, delivered: Any) -> None:
