@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from tidemill.runtime.partition import Partition, Unit
+from tests.unit.sample_message import SampleMessage
+from tidemill.runtime.partition import Partition, Unit, facts_of, units_of
 
 
 def unit(part: Partition, offset: int, key: bytes | None = b"k", count: int = 1, size: int = 10) -> Unit:
@@ -83,6 +84,65 @@ def test_a_lost_partition_commits_nothing_any_more(part: Partition) -> None:
     assert part.uncommitted is None
     assert not part.open
     assert (part.count, part.bytes) == (0, 0)
+
+
+def test_a_closed_partition_still_counts_what_runs_to_its_end(part: Partition) -> None:
+    only = unit(part, 3)
+    part.add(only)
+    part.close()
+    assert not part.open
+    part.finish(only)
+    assert part.uncommitted == 4
+
+
+def test_a_lane_that_ran_empty_leaves_nothing_behind(part: Partition) -> None:
+    for offset in range(1000):
+        each = unit(part, offset, key=b"%d" % offset)
+        part.add(each)
+        part.finish(each)
+    assert not part._lanes
+    assert not part._units
+
+
+def test_single_messages_are_units_by_their_key_and_end_behind_their_offset(part: Partition) -> None:
+    messages = [SampleMessage(4, b"a", b"12345"), SampleMessage(9, None, None)]
+    first, second = units_of(part, messages, batch=None, ordered=True)
+    assert (first.key, first.count, first.size, first.next_offset) == (b"a", 1, 5, 5)
+    assert (second.key, second.count, second.size, second.next_offset) == (None, 1, 0, 10)
+
+
+def test_batches_hold_up_to_their_number_and_end_behind_their_last_offset(part: Partition) -> None:
+    # Offsets have gaps: of aborted transactions, or after compaction.
+    messages = [SampleMessage(offset, b"%d" % offset, b"12") for offset in (1, 2, 5, 6, 11)]
+    units = units_of(part, messages, batch=2, ordered=True)
+    assert [(each.count, each.size, each.next_offset) for each in units] == [(2, 4, 3), (2, 4, 7), (1, 2, 12)]
+
+
+@pytest.mark.parametrize(("ordered", "start"), [(True, 1), (False, 3)])
+def test_where_order_counts_one_batch_of_a_partition_starts_at_a_time(ordered: bool, start: int) -> None:
+    part = Partition("t", 0, ordered=ordered)
+    units = units_of(part, [SampleMessage(offset) for offset in range(6)], batch=2, ordered=ordered)
+    assert sum(part.add(each) for each in units) == start
+
+
+def test_a_batch_that_is_run_one_by_one_has_one_message_in_turn(part: Partition) -> None:
+    messages = [SampleMessage(offset) for offset in range(3)]
+    (whole,) = units_of(part, messages, batch=10, ordered=True)
+    assert whole.current == messages
+    whole.single = 2
+    assert whole.current == messages[2:]
+
+
+def test_the_log_tells_a_unit_by_its_first_message_and_how_many_there_are(part: Partition) -> None:
+    messages = [SampleMessage(7, with_headers=[("ce_id", b"018f")]), SampleMessage(8)]
+    (whole,) = units_of(part, messages, batch=10, ordered=True)
+    facts = facts_of(whole)
+    assert (facts["topic"], facts["partition"], facts["offset"], facts["id"]) == ("step.asked", 0, 7, "018f")
+    assert facts["count"] == 2
+    whole.single = 1
+    facts = facts_of(whole)
+    assert facts["offset"] == 8
+    assert "count" not in facts
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -150,8 +150,10 @@ def stream(
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise StreamError(f"{where}: {label} must be a whole number, at least 1, found {value!r}.")
         # Not `timeout <= 0`, which lets NaN through.
-        if timeout is not None and not 0 < timeout < math.inf:
-            raise StreamError(f"{where}: timeout must be more than 0 seconds, or None, found {timeout}.")
+        if timeout is not None and not (isinstance(timeout, int | float) and 0 < timeout < math.inf):
+            raise StreamError(f"{where}: timeout must be more than 0 seconds, or None, found {timeout!r}.")
+        if retry is not None and not isinstance(retry, Retry):
+            raise StreamError(f"{where}: retry must be a Retry, found {retry!r}.", hint="E.g. retry=Retry(attempts=5).")
         if memory_bytes is not None and chosen != "process":
             raise StreamError(f"{where}: memory_bytes needs executor='process', found {chosen!r}.")
         payload, takes_work = _input(handler, event, where, batched=batch is not None)
