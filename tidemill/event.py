@@ -37,7 +37,6 @@ _RESERVED = frozenset({CONTENT, TRACEPARENT})
 
 Headers = list[tuple[str, bytes]]
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
 
 class Message(Protocol):

@@ -15,14 +15,13 @@ from tidemill.contracts.contract import Payload
 from tidemill.errors import PublishError, TidemillError
 from tidemill.event import Event
 from tidemill.publisher.core import ProducerCore
-from tidemill.publisher.preparing import Outgoing, Preparer, UserHeaders
+from tidemill.publisher.preparing import Outgoing, UserHeaders, preparer_for
 from tidemill.publisher.receipt import Delivered
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
     from tidemill.config import Settings
-    from tidemill.contracts.registry import Registry
 
 MOST_REPORTS = 1_000
 """Answers of the broker that wait for the loop before `send` lets it take its turn."""
@@ -105,19 +104,9 @@ class AsyncPublisher:
     def __init__(
         self, settings: Settings | None = None, *, codec: Codec | None = None, kafka: dict[str, Any] | None = None
     ) -> None:
-        if settings is None:
-            from tidemill.config import load_settings
-
-            settings = load_settings()
-        self._settings = settings
-        self._registry: Registry | None = None
-        if codec is None:
-            from tidemill.contracts.registry import Registry
-
-            self._registry = Registry(settings)
-            codec = Codec(self._registry)
-        self._preparer = Preparer(settings, codec)
-        self._core = self._core_type(settings, kafka)
+        self._preparer, self._registry = preparer_for(settings, codec)
+        self._settings = self._preparer.settings
+        self._core = self._core_type(self._settings, kafka)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reports: deque[tuple[AsyncReceipt, TidemillError | None, Any]] = deque()
         self._woken = False
@@ -139,15 +128,19 @@ class AsyncPublisher:
         id: str | None = None,
     ) -> AsyncReceipt:
         """Publish one event; returns once it is in the local buffer. Arguments and errors as `Publisher.publish`."""
-        cls = type(event)
-        if not self._preparer.codec.is_prepared(cls) and hasattr(cls, "__contract__"):
-            await self._prepare(cls)
+        await self.ready_for(type(event))
         message = self._preparer.prepare(event, key=key, subject=subject, cause=cause, headers=headers, event_id=id)
         return await self.send(message)
 
-    async def _prepare(self, cls: type[Payload]) -> None:
-        # Only the first event of a class asks the registry, once however many are published at the same time; that
-        # must not hold up the loop.
+    async def ready_for(self, cls: type[Payload]) -> None:
+        """Have what events of a class are encoded with; only the first asks the registry, without holding up the loop.
+
+        Raises:
+            SchemaNotRegistered, RegistryError: The registry doesn't know its schema, or doesn't answer.
+        """
+        if self._preparer.codec.is_prepared(cls) or not hasattr(cls, "__contract__"):
+            return  # What has no contract is refused when it is prepared.
+        # Asked once, however many are published at the same time.
         preparing = self._preparing.get(cls)
         if preparing is None:
             preparing = asyncio.create_task(asyncio.to_thread(self._preparer.codec.prepare, cls))

@@ -60,8 +60,6 @@ class ProducerCore:
         self._failures: list[TidemillError] = []
         self._failed = 0
         self.closed = False
-        self._at_exit = _flush_at_exit(weakref.ref(self))
-        atexit.register(self._at_exit)
         _cores.add(self)
 
     @property
@@ -217,7 +215,6 @@ class ProducerCore:
     def stop(self) -> None:
         """Stop at once: events that wait fail, and their receipts with them."""
         self.closed = True
-        atexit.unregister(self._at_exit)
         if self._producer is not None and self._pid == os.getpid():
             self._producer.purge()
             self._producer.flush(1)
@@ -226,18 +223,15 @@ class ProducerCore:
         self._producer = None
 
 
-def _flush_at_exit(core: weakref.ref[ProducerCore]) -> Callable[[], None]:
-    def flush() -> None:
-        alive = core()
-        if alive is None or alive.closed:
-            return
+def _at_exit() -> None:
+    for core in list(_cores):
+        if core.closed:
+            continue
         try:
-            alive.flush(EXIT_FLUSH_SECONDS)
+            core.flush(EXIT_FLUSH_SECONDS)
         except TidemillError as error:
             # The program is ending and nobody can catch this any more; it must not be silent.
             logger.critical("events were lost at exit: %s", error)
-
-    return flush
 
 
 def _after_fork() -> None:
@@ -245,4 +239,5 @@ def _after_fork() -> None:
         core.after_fork()
 
 
+atexit.register(_at_exit)
 os.register_at_fork(after_in_child=_after_fork)

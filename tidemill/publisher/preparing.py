@@ -21,6 +21,7 @@ from tidemill.event import Event, Headers, user_headers
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
+    from tidemill.contracts.registry import Registry
 
 MAX_KEY_BYTES = 10_000
 """A key longer than this is a mistake (a payload in the wrong place), and every client must hash all of it."""
@@ -58,7 +59,7 @@ class Preparer:
 
     def __init__(self, settings: Settings, codec: Codec) -> None:
         self.codec = codec
-        self._settings = settings
+        self.settings = settings
         self._max_bytes = settings.max_event_bytes
         self._surely_small_bytes = settings.max_event_bytes - MOST_ENVELOPE_BYTES - len(settings.source)
         self._types: dict[type, tuple[str, Headers]] = {}
@@ -128,11 +129,11 @@ class Preparer:
                 hint="Publish an instance of a generated class: tidemill.events, or `tidemill schemas generate`.",
             )
         known = (
-            self._settings.qualified(contract.topic),
+            self.settings.qualified(contract.topic),
             [
                 (envelope.SPEC, envelope.SPEC_VERSION),
                 (envelope.TYPE, contract.type.encode()),
-                (envelope.SOURCE, self._settings.source.encode()),
+                (envelope.SOURCE, self.settings.source.encode()),
                 (envelope.CONTENT, envelope.CONTENT_TYPE),
             ],
         )
@@ -149,6 +150,26 @@ class Preparer:
         if len(raw) > MAX_KEY_BYTES:
             raise ContractError(f"The key has {len(raw):,} bytes; at most {MAX_KEY_BYTES:,} are taken.")
         return raw
+
+
+def preparer_for(settings: Settings | None, codec: Codec | None) -> tuple[Preparer, Registry | None]:
+    """What a publisher prepares events with, where its caller has left some of it to the environment.
+
+    Returns:
+        The preparer, and the registry that was opened for it, to be closed with the publisher; None for a given codec.
+    """
+    if settings is None:
+        from tidemill.config import load_settings
+
+        settings = load_settings()
+    registry = None
+    if codec is None:
+        # With it comes confluent-kafka's client, 340 ms of imports that a given codec saves.
+        from tidemill.contracts.registry import Registry
+
+        registry = Registry(settings)
+        codec = Codec(registry)
+    return Preparer(settings, codec), registry
 
 
 def _text(value: object, what: str, most: int = 2_000) -> str:

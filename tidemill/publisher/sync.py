@@ -11,12 +11,11 @@ from tidemill.contracts.contract import Payload
 from tidemill.errors import NotDelivered, TidemillError
 from tidemill.event import Event
 from tidemill.publisher.core import ProducerCore
-from tidemill.publisher.preparing import Preparer, UserHeaders
+from tidemill.publisher.preparing import UserHeaders, preparer_for
 from tidemill.publisher.receipt import Delivered
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
-    from tidemill.contracts.registry import Registry
 
 
 class Receipt:
@@ -106,19 +105,9 @@ class Publisher:
     def __init__(
         self, settings: Settings | None = None, *, codec: Codec | None = None, kafka: dict[str, Any] | None = None
     ) -> None:
-        if settings is None:
-            from tidemill.config import load_settings
-
-            settings = load_settings()
-        self._settings = settings
-        self._registry: Registry | None = None
-        if codec is None:
-            from tidemill.contracts.registry import Registry
-
-            self._registry = Registry(settings)
-            codec = Codec(self._registry)
-        self._preparer = Preparer(settings, codec)
-        self._core = self._core_type(settings, kafka)
+        self._preparer, self._registry = preparer_for(settings, codec)
+        self._settings = self._preparer.settings
+        self._core = self._core_type(self._settings, kafka)
 
     def publish(
         self,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tidemill.config import Settings
     from tidemill.runtime.app import FeedingApp
     from tidemill.runtime.engine import Engine
+    from tidemill.runtime.partition import Partition
 
 COMMIT_EVERY_SECONDS = 0.5
 REVOKE_WAIT_SECONDS = 5.0
@@ -212,8 +213,7 @@ class Source:
     def _commit_soon(self) -> None:
         if self._commit_under_way:
             return
-        offsets = [TopicPartition(part.topic, part.number, part.safe or 0) for part in self._engine.committable()]
-        if offsets:
+        if offsets := _offsets(self._engine.committable()):
             self._commit_under_way = True
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=True)
@@ -246,11 +246,7 @@ class Source:
 
     def _commit_now(self, keys: Sequence[tuple[str, int]]) -> None:
         wanted = set(keys)
-        offsets = [
-            TopicPartition(part.topic, part.number, part.safe or 0)
-            for part in self._engine.committable()
-            if (part.topic, part.number) in wanted
-        ]
+        offsets = _offsets([part for part in self._engine.committable() if (part.topic, part.number) in wanted])
         if not offsets:
             return
         try:
@@ -307,3 +303,7 @@ class Source:
             self._call(self._fail, broker.from_kafka(error, self._settings, topic=self._topic))
         else:
             self._log.warning("kafka", error=error.str())
+
+
+def _offsets(parts: Sequence[Partition]) -> list[TopicPartition]:
+    return [TopicPartition(part.topic, part.number, part.safe or 0) for part in parts]
