@@ -31,6 +31,8 @@ PARTITIONER = "murmur2_random"
 
 BATCH_OVERHEAD_BYTES = 16_384
 """What Kafka counts besides an event's own bytes: the header of its batch, and the length fields of its record."""
+HEADROOM_BYTES = 32_768
+"""How much larger than the largest event a dead letter may be: what its headers can add."""
 
 logger = logging.getLogger("tidemill.kafka")
 

@@ -10,10 +10,11 @@ import pytest
 
 from tests.integration.steps import StepAsked
 from tests.unit.sample_message import SampleMessage
+from tidemill.broker import HEADROOM_BYTES
 from tidemill.errors import DecodeError, HandlerTimeout, Reject
 from tidemill.event import Event
 from tidemill.runtime import deadletter
-from tidemill.runtime.deadletter import HEADROOM_BYTES, MESSAGE_BYTES, NAME_BYTES, TRACE_BYTES, DeadLetter, dead_letter
+from tidemill.runtime.deadletter import MESSAGE_BYTES, NAME_BYTES, TRACE_BYTES, DeadLetter, dead_letter
 from tidemill.runtime.executors.child import RemoteTrace
 from tidemill.runtime.stream import stream
 

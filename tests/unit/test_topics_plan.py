@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tidemill import ConfigError, ContractError, load_settings
+from tidemill.broker import HEADROOM_BYTES
 from tidemill.events import ImageProcessed, ImageRequested
-from tidemill.runtime.deadletter import HEADROOM_BYTES
 from tidemill.topics import Topic, known_contracts, plan, wanted_topics
 from tidemill.topics.plan import shown
 

@@ -1,4 +1,4 @@
-"""What every command shares about the terminal: one console, one way to fail, tables that are also JSON.
+"""What every command shares about the terminal: how it fails, and tables that are also JSON.
 
 Results go to standard output, everything else (progress, notes, errors) to standard error, so that output can be piped.
 """
@@ -12,25 +12,15 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from tidemill.console import err, out, report
 from tidemill.errors import TidemillError
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+__all__ = ["command", "err", "out", "print_json", "print_rows", "report"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def report(error: TidemillError) -> None:
-    """Show an error on standard error: what is wrong, then what to do."""
-    err.print("[bold red]error:[/] ", end="")
-    err.print(error.message, markup=False, soft_wrap=True)
-    if error.hint:
-        err.print("[bold]next:[/]  ", end="")
-        err.print(error.hint, markup=False, soft_wrap=True)
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:

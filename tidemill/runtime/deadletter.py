@@ -31,8 +31,6 @@ TIME = PREFIX + "time"
 NAME_BYTES = 1_000
 MESSAGE_BYTES = 4_000
 TRACE_BYTES = 16_000
-HEADROOM_BYTES = 32_768
-"""How much larger than the largest event a dead letter may be: what the headers above can add."""
 
 
 class DeadLetter(Outgoing):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tidemill.broker import HEADROOM_BYTES
 from tidemill.errors import BrokerError, RegistryError, SchemaNotRegistered, TidemillError
 from tidemill.event import Event, derived_id
 from tidemill.publisher import AsyncPublisher, AsyncReceipt
 from tidemill.publisher.preparing import Preparer
-from tidemill.runtime.deadletter import HEADROOM_BYTES, dead_letter
+from tidemill.runtime.deadletter import dead_letter
 from tidemill.runtime.work import Output
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class Outputs:
                 "message.max.bytes": settings.max_event_bytes + HEADROOM_BYTES,
             },
         )
-        self._prepared: set[type[Any]] = set()
         self._dead_topic = settings.qualified(stream.payload.__contract__.dead_topic)
 
     async def publish(
@@ -70,8 +69,7 @@ class Outputs:
             ContractError, PublishError: An output can't be published; those before it may already be on their way.
         """
         for output in outputs:
-            if type(output.payload) not in self._prepared:
-                await self._prepare(type(output.payload))
+            await self._publisher.ready_for(type(output.payload))
         counts: dict[str, int] = {}
         messages = []
         for output in outputs:
@@ -104,13 +102,7 @@ class Outputs:
         """
         self._publisher.open()
         for cls in self._stream.outputs:
-            await self._prepare(cls)
-
-    async def _prepare(self, cls: type[Any]) -> None:
-        # Not on the event loop: the first event of a class asks the registry.
-        if hasattr(cls, "__contract__"):
-            await asyncio.to_thread(self._preparer.codec.prepare, cls)
-        self._prepared.add(cls)
+            await self._publisher.ready_for(cls)
 
     async def bury(self, message: Message, error: BaseException, attempts: int) -> None:
         """Write a dead letter and wait for its acknowledgement; raises if it isn't written."""

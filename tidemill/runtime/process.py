@@ -53,7 +53,7 @@ def main(argument: str) -> int:
         return asyncio.new_event_loop().run_until_complete(run())
     except TidemillError as error:
         if sys.stderr.isatty():
-            from tidemill.cli.terminal import report
+            from tidemill.console import report
 
             report(error)
         else:

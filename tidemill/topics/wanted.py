@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from tidemill.broker import BATCH_OVERHEAD_BYTES
+from tidemill.broker import BATCH_OVERHEAD_BYTES, HEADROOM_BYTES
 from tidemill.config import Settings
 from tidemill.contracts.catalogue import installed_events
 from tidemill.contracts.contract import Contract
 from tidemill.contracts.folder import read_folder
 from tidemill.errors import ConfigError, ContractError
-from tidemill.runtime.deadletter import HEADROOM_BYTES
 
 CLEANUP = "cleanup.policy"
 RETENTION = "retention.ms"
