@@ -38,7 +38,11 @@ def event_class(folder: Path, fields: list[dict[str, Any]], *, key: str | None =
 
 
 def _load(source: str, folder: Path) -> ModuleType:
-    name = f"generated_{uuid.uuid4().hex}"
+    return load_module(source, folder, f"generated_{uuid.uuid4().hex}")
+
+
+def load_module(source: str, folder: Path, name: str) -> ModuleType:
+    """Import the text of a generated module."""
     path = folder / f"{name}.py"
     path.write_text(source, encoding="utf-8")
     spec = importlib.util.spec_from_file_location(name, path)

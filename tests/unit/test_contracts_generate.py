@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import io
 import json
 import pickle
@@ -23,6 +22,7 @@ import fastavro
 import pytest
 
 import tidemill.events
+from tests.generated_events import load_module
 from tidemill.contracts import Contract
 from tidemill.contracts.folder import ContractFile, read_contracts, read_folder
 from tidemill.contracts.generate import render_module
@@ -34,23 +34,10 @@ ID = UUID("0191d3a2-7c1e-7aaa-8bbb-0123456789ab")
 MOMENT = datetime(2026, 2, 28, 23, 59, 59, 999_999, tzinfo=UTC)
 
 
-def load(source: str, folder: Path, name: str) -> ModuleType:
-    """Import the text of a generated module."""
-    path = folder / f"{name}.py"
-    path.write_text(source, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The module for a contract with every type."""
-    yield load(render_module(read_folder(EVERY_TYPE)), tmp_path_factory.mktemp("generated"), "every_type_events")
+    yield load_module(render_module(read_folder(EVERY_TYPE)), tmp_path_factory.mktemp("generated"), "every_type_events")
     del sys.modules["every_type_events"]
 
 
@@ -293,7 +280,7 @@ def test_a_type_that_two_contracts_define_alike_becomes_one_class(tmp_path: Path
     one = named("BoxMade", [{"name": "size", "type": size}])
     other = named("BoxSold", [{"name": "size", "type": {**size, "doc": "Docs may differ."}}])
 
-    module = load(render_module([one, other]), tmp_path, "shared_events")
+    module = load_module(render_module([one, other]), tmp_path, "shared_events")
 
     assert module.BoxMade.from_record({"size": {"width": 1}}).size == module.Size(width=1)
     assert module.BoxSold.from_record({"size": {"width": 1}}).size == module.Size(width=1)
@@ -309,7 +296,7 @@ def test_two_different_types_of_one_name_are_refused() -> None:
 
 
 def test_an_event_without_fields_is_possible(tmp_path: Path) -> None:
-    module = load(render_module([named("DayBegan", [])]), tmp_path, "empty_events")
+    module = load_module(render_module([named("DayBegan", [])]), tmp_path, "empty_events")
 
     assert through_avro(module.DayBegan()) == module.DayBegan()
     del sys.modules["empty_events"]

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
-
 from tests.integration.steps import StepAsked
-from tests.unit.engine_bench import SOON, MakeBench, benches
+from tests.unit.engine_bench import SOON, MakeBench
 from tidemill.event import Event
 from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import Stream, stream
 from tidemill.runtime.work import Work
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[MakeBench]:
-    async with benches() as make:
-        yield make
 
 
 class Batches:

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.integration.steps import StepAsked, StepDone
-from tests.unit.engine_bench import Handler, MakeBench, benches, returning, until
+from tests.unit.engine_bench import Handler, MakeBench, returning, until
 from tests.unit.sample_message import SampleMessage
 from tidemill.errors import DecodeError, EventTooLarge, NotDelivered, Reject
 from tidemill.event import Event
-from tidemill.runtime import burial
 from tidemill.runtime.executors import ExecutorFault
 from tidemill.runtime.invoke import Invoke
 from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import stream
 from tidemill.runtime.work import Work
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[MakeBench]:
-    async with benches() as make:
-        yield make
-
-
-@pytest.fixture(autouse=True)
-def short_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(burial, "HOLD_FIRST_SECONDS", 0.005)
 
 
 async def test_a_failed_event_is_tried_again_after_its_wait_and_then_counts(bench: MakeBench) -> None:

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
 
 from tests.integration.steps import StepAsked
-from tests.unit.engine_bench import Handler, MakeBench, benches, returning, until
+from tests.unit.engine_bench import Handler, MakeBench, returning, until
 from tidemill.errors import HandlerCancelled, HandlerTimeout, NotDelivered, Reject
 from tidemill.event import Event
 from tidemill.runtime import burial
 from tidemill.runtime.executors import StuckHandler
 from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import stream
-
-
-@pytest.fixture
-async def bench() -> AsyncIterator[MakeBench]:
-    async with benches() as make:
-        yield make
-
-
-@pytest.fixture(autouse=True)
-def short_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(burial, "HOLD_FIRST_SECONDS", 0.005)
 
 
 async def test_what_runs_for_a_lost_partition_is_stopped_and_counts_for_nothing(bench: MakeBench) -> None:
