@@ -131,10 +131,14 @@ def in_the_foreground(settings: Settings, *arguments: str) -> Iterator[subproces
         text=True,
     )
     try:
-        eventually(
-            lambda: process.poll() is not None or (settings.state_dir / "stack.json").exists(), "the stack is up"
-        )
-        assert process.poll() is None, process.communicate()[1]
+        assert process.stderr is not None
+        said = ""
+        # Not until there is a stack.json: for a moment after that, the command is not yet what a signal should stop.
+        while "Ctrl-C stops it." not in said:
+            line = process.stderr.readline()
+            assert line, f"it ended with {process.wait()}:\n{said}"
+            said += line
+        assert (settings.state_dir / "stack.json").exists()
         yield process
     finally:
         if process.poll() is None:
