@@ -157,7 +157,7 @@ async def test_a_thread_of_a_lost_partition_holds_its_slot_until_it_has_stopped(
         await until(lambda: engine.slots[0].unit is not None, "the handler runs")
         part = next(part for part in engine.parts.values() if part.running)
         engine.lose([(part.topic, part.number)])
-        assert part.uncommitted is None
+        assert not part.changed
         release.set()
         await until(lambda: engine.slots[0].unit is None, "its slot is free")
         publish(settings, [StepAsked(lane="a", number=number) for number in (7, 8)])

@@ -223,7 +223,7 @@ async def test_a_fault_of_the_runtime_asks_for_another_process_and_commits_nothi
     monkeypatch.setattr(Invoke, "work", broken)
     run.feed(1)
     await until(run.engine.recycle.is_set, "the wish for another process")
-    assert run.part.uncommitted is None
+    assert not run.part.changed
     assert run.engine.fault is None
 
 
@@ -236,7 +236,7 @@ async def test_a_place_to_run_handlers_that_can_not_be_made_is_no_failure_of_an_
     await until(run.engine.recycle.is_set, "the end of this process")
     assert run.engine.fault is fault
     assert run.sent.dead == []
-    assert run.part.uncommitted is None
+    assert not run.part.changed
 
 
 async def test_slots_bound_how_many_run_at_once(bench: MakeBench) -> None:

@@ -28,7 +28,7 @@ async def test_what_runs_for_a_lost_partition_is_stopped_and_counts_for_nothing(
     run.engine.lose([("step.asked", 0)])
     await until(lambda: lost.running == 0, "nothing of it runs")
     assert handler.cancelled == [1]
-    assert lost.uncommitted is None
+    assert not lost.changed
     assert run.engine.committable() == []
     assert run.engine.finished == 0
     # Its slot is there again, for the partition's next assignment too.
@@ -48,7 +48,7 @@ async def test_outputs_of_a_lost_partition_that_are_acknowledged_later_count_for
     lost = run.part
     run.engine.lose([("step.asked", 0)])
     run.sent.held[0]()
-    assert (lost.running, lost.uncommitted, run.engine.finished) == (0, None, 0)
+    assert (lost.running, lost.changed, run.engine.finished) == (0, False, 0)
 
 
 async def test_a_retry_of_a_lost_partition_does_not_come_back(bench: MakeBench) -> None:
@@ -74,7 +74,7 @@ async def test_quiescing_waits_for_what_runs_and_starts_nothing_more(bench: Make
     asyncio.get_running_loop().call_later(0.02, gate.set)
     assert await run.engine.quiesce([run.part], 10)
     assert handler.calls == [(1, 1)]
-    assert run.part.uncommitted == 1
+    assert run.part.safe == 1
 
 
 async def test_quiescing_gives_up_at_its_deadline(bench: MakeBench) -> None:
@@ -96,7 +96,7 @@ async def test_quiescing_does_not_wait_for_an_event_between_two_tries(bench: Mak
     run.feed(1)
     await until(lambda: handler.calls and run.part.running == 0, "the wait for the next try")
     assert await run.engine.quiesce([run.part], 0.0)
-    assert run.part.uncommitted is None
+    assert not run.part.changed
 
 
 async def test_draining_finishes_what_runs_and_leaves_the_rest(bench: MakeBench) -> None:
@@ -108,7 +108,7 @@ async def test_draining_finishes_what_runs_and_leaves_the_rest(bench: MakeBench)
     asyncio.get_running_loop().call_later(0.02, gate.set)
     assert await run.engine.drain(10)
     assert handler.calls == [(1, 1)]
-    assert run.part.uncommitted == 1
+    assert run.part.safe == 1
     run.feed(4, first=3)
     assert run.part.count == 2  # What comes now is not even taken in hand.
 
@@ -217,7 +217,7 @@ async def test_nobody_waits_for_a_dead_letter_between_two_attempts_to_write_it(
     run.feed(1)
     await until(lambda: not run.sent.refusals, "a first attempt to bury")
     assert await run.engine.quiesce([run.part], 1.0)
-    assert run.part.uncommitted is None
+    assert not run.part.changed
 
 
 async def test_dead_letters_that_can_not_be_written_hold_no_partition_that_is_to_go(bench: MakeBench) -> None:
@@ -230,5 +230,5 @@ async def test_dead_letters_that_can_not_be_written_hold_no_partition_that_is_to
     assert await run.engine.quiesce([run.part], 10)
     await until(lambda: not run.engine._tasks, "the end of the attempts")
     assert run.part.running == 0
-    assert run.part.uncommitted is None
+    assert not run.part.changed
     assert run.sent.dead == []

@@ -7,11 +7,19 @@ import random
 import pytest
 
 from tests.unit.sample_message import SampleMessage
+from tidemill.runtime.finished import from_metadata
 from tidemill.runtime.partition import Partition, Unit, facts_of, units_of
 
 
 def unit(part: Partition, offset: int, key: bytes | None = b"k", count: int = 1, size: int = 10) -> Unit:
-    return Unit(part, [None] * count, key, offset + count, size)  # type: ignore[list-item]
+    return Unit(part, [None] * count, key, offset, offset + count, size)  # type: ignore[list-item]
+
+
+def told(part: Partition) -> tuple[int, list[range]]:
+    """What would be committed: the offset, and what is finished beyond it."""
+    progress = part.progress()
+    assert progress is not None
+    return progress.offset, from_metadata(progress.offset, progress.metadata)
 
 
 @pytest.fixture
@@ -25,7 +33,8 @@ def test_nothing_is_committed_past_an_event_that_is_not_done(part: Partition) ->
         assert part.add(each)
     part.finish(units[1])
     part.finish(units[3])
-    assert part.uncommitted is None
+    assert part.safe is None
+    assert told(part) == (0, [range(1, 2), range(3, 4)])
     part.finish(units[0])
     assert part.safe == 2
     part.finish(units[2])
@@ -36,9 +45,12 @@ def test_what_is_committed_is_not_committed_again(part: Partition) -> None:
     only = unit(part, 7)
     part.add(only)
     part.finish(only)
-    assert part.uncommitted == 8
-    part.committed = 8
-    assert not part.uncommitted
+    assert part.changed
+    assert told(part) == (8, [])
+    progress = part.progress()
+    assert progress is not None
+    part.committed(progress)
+    assert not part.changed
 
 
 def test_of_one_key_one_event_starts_at_a_time(part: Partition) -> None:
@@ -69,9 +81,10 @@ def test_what_is_in_hand_is_counted_in_events_and_bytes(part: Partition) -> None
     part.add(second)
     assert (part.count, part.bytes) == (4, 35)
     part.finish(second)
-    assert (part.count, part.bytes) == (4, 35)  # It lies behind one that isn't done, and is still held.
+    assert (part.count, part.bytes, part.ahead) == (3, 30, 1)
+    assert not second.messages  # It lies behind one that isn't done; its offset is all that is held of it.
     part.finish(first)
-    assert (part.count, part.bytes) == (0, 0)
+    assert (part.count, part.bytes, part.ahead) == (0, 0, 0)
 
 
 def test_a_lost_partition_commits_nothing_any_more(part: Partition) -> None:
@@ -81,7 +94,7 @@ def test_a_lost_partition_commits_nothing_any_more(part: Partition) -> None:
     part.finish(first)
     part.lose()
     part.finish(second)
-    assert part.uncommitted is None
+    assert not part.changed
     assert not part.open
     assert (part.count, part.bytes) == (0, 0)
 
@@ -92,7 +105,7 @@ def test_a_closed_partition_still_counts_what_runs_to_its_end(part: Partition) -
     part.close()
     assert not part.open
     part.finish(only)
-    assert part.uncommitted == 4
+    assert told(part) == (4, [])
 
 
 def test_a_lane_that_ran_empty_leaves_nothing_behind(part: Partition) -> None:
@@ -125,12 +138,80 @@ def test_where_order_counts_one_batch_of_a_partition_starts_at_a_time(ordered: b
     assert sum(part.add(each) for each in units) == start
 
 
-def test_a_batch_that_is_run_one_by_one_has_one_message_in_turn(part: Partition) -> None:
-    messages = [SampleMessage(offset) for offset in range(3)]
-    (whole,) = units_of(part, messages, batch=10, ordered=True)
-    assert whole.current == messages
-    whole.single = 2
-    assert whole.current == messages[2:]
+def test_a_batch_that_is_split_is_done_one_by_one_and_the_next_batch_waits_for_all_of_it(part: Partition) -> None:
+    messages = [SampleMessage(offset) for offset in range(5)]
+    whole, next_batch = units_of(part, messages, batch=3, ordered=True)
+    assert part.add(whole)
+    assert not part.add(next_batch)
+    (first,) = part.split(whole)
+    assert first.messages == (messages[0],)
+    second = part.finish(first)
+    assert second is not None
+    assert told(part) == (1, [])
+    third = part.finish(second)
+    assert third is not None
+    assert part.finish(third) is next_batch
+    assert told(part) == (3, [])
+    assert part.count == 2
+
+
+def test_without_order_the_events_of_a_split_batch_start_together() -> None:
+    part = Partition("t", 0, ordered=False)
+    (whole,) = units_of(part, [SampleMessage(offset) for offset in range(3)], batch=3, ordered=False)
+    part.add(whole)
+    singles = part.split(whole)
+    assert [each.offset for each in singles] == [0, 1, 2]
+    part.finish(singles[2])
+    assert told(part) == (0, [range(2, 3)])
+
+
+def test_what_an_earlier_owner_has_finished_is_not_done_again() -> None:
+    part = Partition("t", 0, ordered=True, finished=[range(11, 13), range(14, 15), range(20, 30)])
+    fetched = [SampleMessage(offset, b"%d" % offset) for offset in range(10, 17)]
+    todo = [message for some in part.sort_out(fetched) for message in some]
+    assert [message.offset() for message in todo] == [10, 13, 15, 16]
+
+
+def test_what_an_earlier_owner_has_finished_is_committed_once_all_before_it_is_done() -> None:
+    part = Partition("t", 0, ordered=True, finished=[range(11, 13), range(20, 30)])
+    for some in part.sort_out([SampleMessage(offset, b"%d" % offset) for offset in range(10, 14)]):
+        for each in units_of(part, some, batch=None, ordered=True):
+            part.add(each)
+    first, last = (each for each in part._units if not each.done)
+    assert told(part) == (10, [range(11, 13), range(20, 30)])
+    part.finish(first)
+    assert told(part) == (13, [range(20, 30)])
+    part.finish(last)
+    assert told(part) == (14, [range(20, 30)])
+
+
+def test_a_partition_of_which_all_that_is_left_was_finished_commits_its_end() -> None:
+    part = Partition("t", 0, ordered=True, finished=[range(11, 13)])
+    for some in part.sort_out([SampleMessage(10), SampleMessage(11), SampleMessage(12)]):
+        (only,) = units_of(part, some, batch=None, ordered=True)
+        part.add(only)
+    part.finish(only)
+    assert part.changed
+    assert told(part) == (13, [])
+
+
+def test_batches_are_made_of_what_is_left_to_do() -> None:
+    part = Partition("t", 0, ordered=True, finished=[range(2, 4)])
+    fetched = [SampleMessage(offset) for offset in range(6)]
+    units = [each for some in part.sort_out(fetched) for each in units_of(part, some, batch=100, ordered=True)]
+    assert [(each.offset, each.next_offset) for each in units] == [(0, 2), (4, 6)]
+
+
+def test_neighbours_in_hand_are_one_run_though_their_offsets_have_gaps(part: Partition) -> None:
+    # Between them lie the markers of transactions, or what compaction has removed.
+    units = units_of(
+        part, [SampleMessage(offset, b"%d" % offset) for offset in (3, 5, 9, 14)], batch=None, ordered=True
+    )
+    for each in units:
+        part.add(each)
+    part.finish(units[1])
+    part.finish(units[2])
+    assert told(part) == (3, [range(5, 10)])
 
 
 def test_the_log_tells_a_unit_by_its_first_message_and_how_many_there_are(part: Partition) -> None:
@@ -139,9 +220,9 @@ def test_the_log_tells_a_unit_by_its_first_message_and_how_many_there_are(part: 
     facts = facts_of(whole)
     assert (facts["topic"], facts["partition"], facts["offset"], facts["id"]) == ("step.asked", 0, 7, "018f")
     assert facts["count"] == 2
-    whole.single = 1
-    facts = facts_of(whole)
-    assert facts["offset"] == 8
+    part.add(whole)
+    facts = facts_of(part.split(whole)[0])
+    assert facts["offset"] == 7
     assert "count" not in facts
 
 

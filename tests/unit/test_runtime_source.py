@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 
 from tests.integration.steps import StepAsked
+from tests.unit.sample_message import SampleMessage
 from tidemill.config import Settings, load_settings
 from tidemill.event import Event
 from tidemill.runtime.engine import Engine
+from tidemill.runtime.partition import units_of
 from tidemill.runtime.source import Source
 from tidemill.runtime.stream import stream
 
@@ -110,7 +112,10 @@ async def test_what_was_fetched_before_a_rebalance_is_not_handled_after_it(parts
 async def test_a_revoked_partition_is_committed_and_a_lost_one_is_not(parts: Any) -> None:
     source, consumer, _, engine = parts
     for number in (0, 1):
-        engine.partition("step.asked", number).safe = 7
+        part = engine.partition("step.asked", number)
+        (only,) = units_of(part, [SampleMessage(6)], batch=None, ordered=True)
+        part.add(only)
+        part.finish(only)
     source._paused = {("step.asked", 0), ("step.asked", 1)}
     await asyncio.to_thread(source._on_revoke, consumer, [TopicPartition("step.asked", 0)])
     await asyncio.to_thread(source._on_lost, consumer, [TopicPartition("step.asked", 1)])
@@ -119,3 +124,25 @@ async def test_a_revoked_partition_is_committed_and_a_lost_one_is_not(parts: Any
     # Or they would still be paused when they come back.
     assert {part.partition for part in consumer.resumed} == {0, 1}
     assert source._paused == set()
+
+
+async def test_a_broker_that_takes_less_metadata_gets_less(parts: Any) -> None:
+    source, consumer, _, engine = parts
+    part = engine.partition("step.asked", 0)
+    units = units_of(part, [SampleMessage(offset, b"%d" % offset) for offset in range(40)], batch=None, ordered=True)
+    for each in units:
+        part.add(each)
+    for each in units[1::3]:
+        part.finish(each)
+    sizes = []
+    for _ in range(12):
+        source._commit_soon()
+        sizes.append(len(consumer.commits[-1].metadata))
+        source._on_commit(KafkaError(KafkaError.OFFSET_METADATA_TOO_LARGE), consumer.commits[-1:])
+    assert sizes[0] > 10
+    assert sizes[-1] == 0  # The offset alone always passes.
+    assert sizes == sorted(sizes, reverse=True)
+    assert part.changed
+    source._commit_soon()
+    source._on_commit(None, consumer.commits[-1:])
+    assert not part.changed

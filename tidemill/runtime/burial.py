@@ -27,12 +27,12 @@ def hold_seconds(holds: int) -> float:
 async def bury(
     unit: Unit, error: Exception, attempts: int, outputs: Outputs, log: structlog.stdlib.BoundLogger
 ) -> bool:
-    """Write the dead letter of a unit's present message, however long that takes.
+    """Write the dead letter of a unit of one message, however long that takes.
 
     Returns:
         False where its partition was closed meanwhile: then somebody else will do it.
     """
-    part, message = unit.part, unit.current[0]
+    part, message = unit.part, unit.messages[0]
     holds = 0
     while True:
         try:

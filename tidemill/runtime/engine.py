@@ -103,22 +103,32 @@ class Engine:
         """Events that could start right now; may be read from another thread, and is at most a batch off."""
         return len(self._ready.units) * (self.stream.batch or 1)
 
+    def assign(self, topic: str, number: int, finished: Sequence[range]) -> Partition:
+        """A partition is assigned to this worker.
+
+        Args:
+            topic: Topic, with its namespace.
+            number: Partition.
+            finished: Offsets beyond the committed one that an earlier owner has finished.
+        """
+        part = Partition(topic, number, ordered=self.stream.order == "key", finished=finished)
+        self.parts[topic, number] = part
+        return part
+
     def partition(self, topic: str, number: int) -> Partition:
         """The partition's present assignment."""
-        part = self.parts.get((topic, number))
-        if part is None:
-            part = self.parts[topic, number] = Partition(topic, number, ordered=self.stream.order == "key")
-        return part
+        return self.parts.get((topic, number)) or self.assign(topic, number, ())
 
     def feed(self, part: Partition, messages: Sequence[Message]) -> None:
         """Take messages of one partition in hand, in offset order."""
         if not part.open or self._stopping:
             return  # Lost while it was on its way: it is delivered again to the new owner.
-        ready, order = self._ready, self.stream.order
+        ready, ordered = self._ready, self.stream.order == "key"
         try:
-            for unit in units_of(part, messages, batch=self.stream.batch, ordered=order == "key"):
-                if part.add(unit):
-                    ready.units.append(unit)
+            for some in part.sort_out(messages):
+                ready.units += [
+                    u for u in units_of(part, some, batch=self.stream.batch, ordered=ordered) if part.add(u)
+                ]
         except Exception:  # noqa: BLE001 - as every exception here: the agent that feeds must not see it
             # Were these just missing, later ones would be committed past them.
             self._log.critical("events could not be taken in hand", partition=part.number, exc_info=True)
@@ -146,7 +156,7 @@ class Engine:
         part = unit.part
         part.running += 1
         unit.started = time.monotonic()
-        events = self._decoding.at_once(unit.current)
+        events = self._decoding.at_once(unit.messages)
         if events is None:
             await self._examine(unit)
             return True
@@ -244,11 +254,6 @@ class Engine:
         """The messages of this try are through, one way or the other."""
         part = unit.part
         part.running -= 1
-        if unit.single is not None and unit.single + 1 < unit.count:
-            unit.single += 1
-            unit.attempt = unit.holds = 0
-            self._ready.put(unit)
-            return
         self.finished += unit.count
         following = part.finish(unit)
         if following is not None:
@@ -262,22 +267,21 @@ class Engine:
             self.fault = error
             unit.part.running -= 1
             self._wind_up()
-        elif unit.single is None and unit.count > 1:
+        elif unit.count > 1:
             self._log.warning("batch failed, trying one by one", **facts_of(unit), error=brief(error))
             self._one_by_one(unit)
         elif self.stream.retry.may_retry(error, unit.attempt):
             delay = self.stream.retry.delay_seconds(unit.attempt, self._random)
-            self._log.warning(
-                "failed, will try again", **facts_of(unit), error=brief(error), in_seconds=round(delay, 3)
-            )
+            in_seconds = round(delay, 3)
+            self._log.warning("failed, will try again", **facts_of(unit), error=brief(error), in_seconds=in_seconds)
             self._try_later(unit, delay)
         else:
             self._spawn_bury(unit, error, unit.attempt)
 
     def _one_by_one(self, unit: Unit) -> None:
-        unit.single, unit.attempt = 0, 0
         unit.part.running -= 1
-        self._ready.put(unit)
+        for single in unit.part.split(unit):
+            self._ready.put(single)
 
     def _try_later(self, unit: Unit, delay_seconds: float) -> None:
         unit.part.running -= 1
@@ -304,14 +308,14 @@ class Engine:
 
     async def _examine(self, unit: Unit) -> None:
         """Decode with the registry's help; what can't be decoded becomes a dead letter, the rest is tried."""
-        for index, message in enumerate(unit.current):
+        for index, message in enumerate(unit.messages):
             try:
                 await self._decoding.examine(message)
             except RegistryError as away:
                 self._hold(unit, "schema can't be fetched, the event waits", away)
                 return
             except DecodeError as error:
-                if unit.single is None and unit.count > 1:
+                if unit.count > 1:
                     self._log.warning("batch holds bytes that can't be decoded", index=index, **facts_of(unit))
                     self._one_by_one(unit)
                 else:
@@ -378,8 +382,8 @@ class Engine:
                     slot.tell_to_stop()
 
     def committable(self) -> list[Partition]:
-        """Partitions with an offset to commit; may be called from another thread."""
-        return [part for part in list(self.parts.values()) if part.uncommitted is not None]
+        """Partitions of which something was done since the last commit; may be called from another thread."""
+        return [part for part in list(self.parts.values()) if part.changed]
 
     async def drain(self, wait_seconds: float) -> bool:
         """Take no new work and wait for what runs; returns whether all of it is through."""
@@ -390,9 +394,8 @@ class Engine:
     async def stop(self) -> None:
         """End all slots and what still runs in them; what is not done stays uncommitted."""
         self._stopping = self._stopped = True
-        tasks = [*(slot.task for slot in self.slots), *self._tasks]
-        for task in tasks:
-            task.cancel()
-        if tasks:
+        if tasks := [*(slot.task for slot in self.slots), *self._tasks]:
+            for task in tasks:
+                task.cancel()
             await asyncio.wait(tasks, timeout=1)
         self._invoke.stop()

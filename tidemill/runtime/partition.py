@@ -4,16 +4,19 @@ Invariants (docs/invariants.md):
     I1  `safe` never passes an event that isn't done.
     I2  Of one key at most one unit is handed out; the next follows when that one is done.
     I3  After `close` nothing is handed out any more; after `lose` nothing counts as done any more.
+    I4  `progress` tells of nothing as done that isn't.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from tidemill.event import Event, Message
+from tidemill.runtime.finished import LIMIT_BYTES, to_metadata
 
 
 class Unit:
@@ -28,37 +31,31 @@ class Unit:
         "key",
         "messages",
         "next_offset",
+        "offset",
         "part",
         "pending",
-        "single",
         "size",
         "started",
     )
 
     def __init__(
-        self, part: Partition, messages: Sequence[Message], key: bytes | None, next_offset: int, size: int
+        self, part: Partition, messages: Sequence[Message], key: bytes | None, offset: int, next_offset: int, size: int
     ) -> None:
         self.part = part
         self.messages = messages
         self.key = key
         self.count = len(messages)
+        self.offset = offset
         self.next_offset = next_offset
         self.size = size
         self.done = False
         self.attempt = 0
         self.pending = 0
         """Outputs whose acknowledgement is awaited."""
-        self.single: int | None = None
-        """Index of the message in turn, while a batch that failed is run one by one."""
         self.error: Exception | None = None
         self.holds = 0
         """How often it was put off because the registry was away; no try counts for that."""
         self.started = 0.0
-
-    @property
-    def current(self) -> Sequence[Message]:
-        """The messages of this try: all of them, or one of a batch that failed."""
-        return self.messages if self.single is None else self.messages[self.single : self.single + 1]
 
 
 def units_of(part: Partition, messages: Sequence[Message], *, batch: int | None, ordered: bool) -> list[Unit]:
@@ -71,19 +68,24 @@ def units_of(part: Partition, messages: Sequence[Message], *, batch: int | None,
         ordered: Whether the stream keeps order.
     """
     if batch is None:
-        return [Unit(part, (m,), m.key(), (m.offset() or 0) + 1, len(m.value() or b"")) for m in messages]
+        return [_single(part, message, message.key()) for message in messages]
     key = b"" if ordered else None
     units = []
     for first in range(0, len(messages), batch):
         some = messages[first : first + batch]
         size = sum(len(message.value() or b"") for message in some)
-        units.append(Unit(part, some, key, (some[-1].offset() or 0) + 1, size))
+        units.append(Unit(part, some, key, some[0].offset() or 0, (some[-1].offset() or 0) + 1, size))
     return units
+
+
+def _single(part: Partition, message: Message, key: bytes | None) -> Unit:
+    offset = message.offset() or 0
+    return Unit(part, (message,), key, offset, offset + 1, len(message.value() or b""))
 
 
 def facts_of(unit: Unit) -> dict[str, Any]:
     """What a log says of a unit: of its first message, and how many there are."""
-    message = unit.current[0]
+    message = unit.messages[0]
     facts: dict[str, Any] = {
         "topic": message.topic(),
         "partition": message.partition(),
@@ -92,9 +94,20 @@ def facts_of(unit: Unit) -> dict[str, Any]:
         "attempt": unit.attempt,
         "seconds": round(time.monotonic() - unit.started, 4),
     }
-    if unit.single is None and unit.count > 1:
+    if unit.count > 1:
         facts["count"] = unit.count
     return facts
+
+
+class Progress(NamedTuple):
+    """How far a partition is: what goes into a commit."""
+
+    offset: int
+    """Everything before it is done."""
+    metadata: str
+    """What is done beyond it (`finished`)."""
+    changes: int
+    """How much had been done by then; `committed` wants it back."""
 
 
 class Partition:
@@ -104,15 +117,19 @@ class Partition:
         topic: Topic, with its namespace.
         number: Partition.
         ordered: Keep one event of a key at a time (`order="key"`).
+        finished: Offsets that an earlier owner has finished already, beyond the one it committed.
     """
 
     __slots__ = (
+        "_changes",
+        "_committed_changes",
+        "_finished",
         "_lanes",
         "_ordered",
         "_units",
+        "ahead",
         "alive",
         "bytes",
-        "committed",
         "count",
         "number",
         "open",
@@ -121,7 +138,7 @@ class Partition:
         "topic",
     )
 
-    def __init__(self, topic: str, number: int, *, ordered: bool) -> None:
+    def __init__(self, topic: str, number: int, *, ordered: bool, finished: Sequence[range] = ()) -> None:
         self.topic = topic
         self.number = number
         self.open = True
@@ -131,13 +148,48 @@ class Partition:
         self.running = 0
         """Units whose handler runs, or whose outputs wait for an acknowledgement."""
         self.count = 0
+        """Events in hand that are not done."""
         self.bytes = 0
+        """Their values' bytes."""
+        self.ahead = 0
+        """Units that are done, behind one that isn't."""
         self.safe: int | None = None
         """The offset to commit: everything before it is done. None until something is."""
-        self.committed: int | None = None
         self._ordered = ordered
+        self._finished = deque(finished)
         self._units: deque[Unit] = deque()
         self._lanes: dict[bytes, deque[Unit] | None] = {}
+        self._changes = 0
+        self._committed_changes = 0
+
+    def sort_out(self, messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+        """What is still to do of these messages, in runs; what an earlier owner has finished counts as done at once.
+
+        Args:
+            messages: In offset order, and beyond all messages before.
+        """
+        if not self._finished:
+            yield messages
+            return
+        for known, some in groupby(messages, key=self._is_finished):
+            if known:
+                self._skip(list(some))
+            else:
+                yield list(some)
+
+    def _is_finished(self, message: Message) -> bool:
+        offset, finished = message.offset() or 0, self._finished
+        while finished and finished[0].stop <= offset:
+            finished.popleft()
+        return bool(finished) and offset in finished[0]
+
+    def _skip(self, messages: Sequence[Message]) -> None:
+        unit = Unit(self, (), None, messages[0].offset() or 0, (messages[-1].offset() or 0) + 1, 0)
+        unit.done = True
+        self._units.append(unit)
+        self.ahead += 1
+        self._changes += 1
+        self._advance()
 
     def add(self, unit: Unit) -> bool:
         """Take a unit in hand, in offset order.
@@ -168,15 +220,17 @@ class Partition:
         Returns:
             The next unit of its key, which may start now.
         """
+        if not self.alive:
+            return None
         unit.done = True
-        units = self._units
-        if units and units[0] is unit:
-            # Only up to the first event that isn't done (I1).
-            while units and units[0].done:
-                first = units.popleft()
-                self.count -= first.count
-                self.bytes -= first.size
-                self.safe = first.next_offset
+        self.count -= unit.count
+        self.bytes -= unit.size
+        self.ahead += 1
+        self._changes += 1
+        if self._units[0] is unit:
+            self._advance()
+        else:
+            unit.messages = ()  # It may lie here for as long as the one before it takes.
         key = unit.key
         if key is None or not self._ordered:
             return None
@@ -185,6 +239,32 @@ class Partition:
             return lane.popleft()
         self._lanes.pop(key, None)
         return None
+
+    def _advance(self) -> None:
+        """Move on to the first event that isn't done (I1)."""
+        units = self._units
+        while units and units[0].done:
+            self.safe = units.popleft().next_offset
+            self.ahead -= 1
+
+    def split(self, unit: Unit) -> list[Unit]:
+        """Put the single messages of a batch in its place, so that each can be done by itself.
+
+        Returns:
+            Those that may start now.
+        """
+        if not self.alive:
+            return []
+        singles = [_single(self, message, unit.key) for message in unit.messages]
+        at = self._units.index(unit)
+        units = list(self._units)
+        # Another deque rather than this one changed: the thread that commits may be looking at it.
+        self._units = deque([*units[:at], *singles, *units[at + 1 :]])
+        if unit.key is None or not self._ordered:
+            return singles
+        lane = self._lanes.get(unit.key)
+        self._lanes[unit.key] = deque([*singles[1:], *(lane or ())])
+        return singles[:1]
 
     def close(self) -> None:
         """Start nothing more; what runs may finish."""
@@ -195,9 +275,44 @@ class Partition:
         self.open = self.alive = False
         self._units.clear()
         self._lanes.clear()
-        self.count = self.bytes = 0
+        self._finished.clear()
+        self.count = self.bytes = self.ahead = 0
 
     @property
-    def uncommitted(self) -> int | None:
-        """The offset to commit, or None where there is nothing new."""
-        return self.safe if self.alive and self.safe != self.committed else None
+    def changed(self) -> bool:
+        """Whether something was done since the last commit."""
+        return self.alive and self._changes != self._committed_changes
+
+    def progress(self, limit_bytes: int = LIMIT_BYTES) -> Progress | None:
+        """What to commit; None where nothing was ever in hand. May be called from another thread.
+
+        Args:
+            limit_bytes: Most bytes of the metadata.
+        """
+        changes = self._changes
+        # First the units: an event that is done from here on is before `safe`, and falls out below.
+        units = tuple(self._units)
+        offset = self.safe
+        if offset is None:
+            if not units:
+                return None
+            offset = units[0].offset
+        done: list[range] = []
+        after_done = False
+        for unit in units:
+            if not unit.done or unit.offset < offset:
+                after_done = False
+                continue
+            # No message lies between two neighbours here, whatever their offsets.
+            first = done.pop().start if after_done else unit.offset
+            done.append(range(first, unit.next_offset))
+            after_done = True
+        fetched = units[-1].next_offset if units else offset
+        done += (
+            range(max(known.start, fetched), known.stop) for known in tuple(self._finished) if known.stop > fetched
+        )
+        return Progress(offset, to_metadata(offset, done, limit_bytes), changes)
+
+    def committed(self, progress: Progress) -> None:
+        """This much is committed."""
+        self._committed_changes = progress.changes

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
 
 from tidemill import broker
 from tidemill.errors import StreamError
+from tidemill.runtime.finished import LIMIT_BYTES, from_metadata
 from tidemill.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tidemill.config import Settings
     from tidemill.runtime.app import FeedingApp
     from tidemill.runtime.engine import Engine
-    from tidemill.runtime.partition import Partition
+    from tidemill.runtime.partition import Partition, Progress
 
 COMMIT_EVERY_SECONDS = 0.5
 REVOKE_WAIT_SECONDS = 5.0
@@ -33,11 +34,16 @@ LAST_COMMIT_SECONDS = 3.0
 """How long the end waits for the last commit, while the broker is away."""
 LEAVE_SECONDS = LAST_COMMIT_SECONDS + 2.0
 """How long the end waits for all of it, the leave of the group included."""
+ASSIGN_WAIT_SECONDS = 10.0
+"""How long an assignment waits for what was committed."""
 HAND_OVER_SECONDS = 120.0
 """How long the agent may take for a batch; twice what the watch lets the event loop stand still."""
 POLL_SECONDS = 0.1
 POLL_PAUSED_SECONDS = 0.01
 BATCH = 1000
+AHEAD_ROOMS = 4
+"""Finished events behind one that isn't, as a multiple of the stream's room, from which on a partition is paused: only
+their offsets are held, and the map of them has to fit into a commit."""
 SATED_EVENTS = 1000
 """Events that may start right now, from which on none are fetched."""
 SATED_POLL_SECONDS = 0.05
@@ -74,7 +80,9 @@ class Source:
         self._paused: set[tuple[str, int]] = set()
         self._given_away: set[tuple[str, int]] = set()
         """Partitions that went elsewhere during the present poll."""
-        self._commit_under_way = False
+        self._under_way: dict[tuple[str, int], tuple[Partition, Progress]] = {}
+        """What the commit that isn't answered yet holds."""
+        self._metadata_bytes = LIMIT_BYTES
         self._log = get_logger("source").bind(stream=engine.stream.name)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception if the thread can't go on."""
@@ -191,7 +199,11 @@ class Source:
     def _regulate(self) -> None:
         """Pause partitions with too much in hand, resume those with room again."""
         stream, parts = self._engine.stream, list(self._engine.parts.items())
-        full = {key for key, part in parts if part.count >= stream.room or part.bytes >= stream.room_bytes}
+        full = {
+            key
+            for key, part in parts
+            if part.count >= stream.room or part.bytes >= stream.room_bytes or part.ahead >= stream.room * AHEAD_ROOMS
+        }
         if pause := full - self._paused:
             self._consumer.pause([TopicPartition(*key) for key in pause])
             self._paused |= pause
@@ -202,7 +214,11 @@ class Source:
             key
             for key in self._paused
             if key not in in_hand
-            or (in_hand[key].count <= stream.room // 2 and in_hand[key].bytes <= stream.room_bytes // 2)
+            or (
+                in_hand[key].count <= stream.room // 2
+                and in_hand[key].bytes <= stream.room_bytes // 2
+                and in_hand[key].ahead <= stream.room * AHEAD_ROOMS // 2
+            )
         }
         if resume:
             self._paused -= resume
@@ -211,15 +227,26 @@ class Source:
                 self._consumer.resume([TopicPartition(*key) for key in still])
 
     def _commit_soon(self) -> None:
-        if self._commit_under_way:
+        if self._under_way:
             return
-        if offsets := _offsets(self._engine.committable()):
-            self._commit_under_way = True
+        if progress := self._progress():
+            self._under_way = progress
             try:
-                self._consumer.commit(offsets=offsets, asynchronous=True)
+                self._consumer.commit(offsets=_offsets(progress), asynchronous=True)
             except KafkaException as error:
-                self._commit_under_way = False
+                self._under_way = {}
                 self._log.warning("commit not sent, will try again", error=str(error))
+
+    def _progress(
+        self, keys: Collection[tuple[str, int]] | None = None
+    ) -> dict[tuple[str, int], tuple[Partition, Progress]]:
+        """What there is to commit, of these partitions or of all."""
+        found = {}
+        for part in self._engine.committable():
+            key = (part.topic, part.number)
+            if (keys is None or key in keys) and (progress := part.progress(self._metadata_bytes)):
+                found[key] = (part, progress)
+        return found
 
     def _commit_last(self) -> None:
         """Commit what is done, but wait for a broker that is away no longer than is of use."""
@@ -233,31 +260,66 @@ class Source:
             self._log.warning("last commit not done", partitions=sorted(part.number for part in left))
 
     def _on_commit(self, error: KafkaError | None, offsets: Sequence[TopicPartition]) -> None:
-        self._commit_under_way = False
-        self._note_commit(offsets)
-        if error is not None:
-            self._log.warning("commit refused, will try again", error=error.str())
+        under_way, self._under_way = self._under_way, {}
+        if error is None:
+            # With an error nothing was committed: where some partitions were, librdkafka reports none.
+            self._note_commit(under_way, offsets)
+            return
+        self._log.warning("commit refused, will try again", error=error.str())
+        if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
+            self._say_less()
 
-    def _note_commit(self, offsets: Sequence[TopicPartition]) -> None:
-        for done in offsets:
-            part = self._engine.parts.get((done.topic, done.partition))
-            if part is not None and done.error is None:
-                part.committed = done.offset
+    def _note_commit(
+        self, sent: Mapping[tuple[str, int], tuple[Partition, Progress]], answers: Sequence[TopicPartition]
+    ) -> None:
+        for answer in answers:
+            if answer.error is None:
+                part, progress = sent[answer.topic, answer.partition]
+                part.committed(progress)
+            elif answer.error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
+                self._say_less()
 
-    def _commit_now(self, keys: Sequence[tuple[str, int]]) -> None:
-        wanted = set(keys)
-        offsets = _offsets([part for part in self._engine.committable() if (part.topic, part.number) in wanted])
-        if not offsets:
+    def _say_less(self) -> None:
+        # The broker's offset.metadata.max.bytes is lower than its default.
+        self._metadata_bytes //= 2
+        self._log.warning("the broker takes less metadata with an offset", bytes=self._metadata_bytes)
+
+    def _commit_now(self, keys: Collection[tuple[str, int]]) -> None:
+        progress = self._progress(keys)
+        if not progress:
             return
         try:
-            self._note_commit(self._consumer.commit(offsets=offsets, asynchronous=False) or [])
+            answers = self._consumer.commit(offsets=_offsets(progress), asynchronous=False) or []
+            self._note_commit(progress, answers)
         except KafkaException as error:
             # What is not committed is delivered again to whoever has the partition next: late, not lost.
-            self._log.warning("last commit not done", error=str(error), partitions=sorted(n for _, n in wanted))
+            self._log.warning("last commit not done", error=str(error), partitions=sorted(n for _, n in keys))
 
-    def _on_assign(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
+    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._log.info("assigned", topic=self._topic, partitions=sorted(part.partition for part in partitions))
+        for part in (starts := self._starts(partitions)):
+            finished = from_metadata(part.offset, part.metadata)
+            if finished:
+                self._log.info("goes on behind what was finished", partition=part.partition, offset=part.offset)
+            self._call(self._engine.assign, part.topic, part.partition, finished)
+        # With the offsets that the maps belong to, or librdkafka would ask for them again.
+        self._consumer.incremental_assign(starts)
         self._call(self.assigned.set)
+
+    def _starts(self, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Where to go on, with what was committed along."""
+        if not partitions:
+            return partitions
+        try:
+            found = self._consumer.committed(partitions, timeout=ASSIGN_WAIT_SECONDS)
+        except KafkaException as error:
+            # librdkafka asks for the offsets, too, for as long as it takes; what was committed along is missing.
+            self._log.warning("what was finished ahead is not known and runs again", error=str(error))
+            return partitions
+        for part in found:
+            if part.error is not None:
+                part.offset, part.metadata = OFFSET_STORED, ""
+        return found
 
     def _on_revoke(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         keys = [(part.topic, part.partition) for part in partitions]
@@ -305,5 +367,7 @@ class Source:
             self._log.warning("kafka", error=error.str())
 
 
-def _offsets(parts: Sequence[Partition]) -> list[TopicPartition]:
-    return [TopicPartition(part.topic, part.number, part.safe or 0) for part in parts]
+def _offsets(progress: Mapping[tuple[str, int], tuple[Partition, Progress]]) -> list[TopicPartition]:
+    return [
+        TopicPartition(part.topic, part.number, done.offset, metadata=done.metadata) for part, done in progress.values()
+    ]
