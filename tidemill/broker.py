@@ -97,6 +97,9 @@ def consumer_config(settings: Settings, group: str) -> dict[str, Any]:
         "enable.auto.offset.store": False,
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
+        # A topic's new partitions are found by this with the classic protocol; KIP-848's coordinator finds them itself.
+        # The default is five minutes, and a publisher that knows them sooner would wait for its readers that long.
+        "topic.metadata.refresh.interval.ms": 10_000,
         "fetch.wait.max.ms": 500,
         # The default of 1000 stalls a consumer that is slower than its fetcher (librdkafka 2.x, CONFIGURATION.md).
         "fetch.queue.backoff.ms": 5,

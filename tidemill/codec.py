@@ -1,8 +1,8 @@
 """Events to bytes and back: Avro in the Confluent wire format (0x00, schema id as 4 bytes big-endian, Avro body).
 
 Schema ids come from the registry and are cached for the life of the codec: an id never changes its meaning. What is
-written is checked against the schema first (`validation`), what is read is resolved from the writer's schema to the
-reader's. Decoding never talks to the network by itself where `decode_cached` is used: an event loop stays free.
+written is checked against the schema first (`validation`), what is read is made what the reader's schema says (by a
+`decoder`). Decoding never talks to the network by itself where `decode_cached` is used: an event loop stays free.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from io import BytesIO
-from typing import Any, Protocol, TypeVar
-
-from fastavro import parse_schema, schemaless_reader
-from fastavro.read import SchemaResolutionError
-from fastavro.schema import SchemaParseException, UnknownType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tidemill.contracts.contract import Payload
 from tidemill.encoding import compile_encoder
-from tidemill.errors import ContractError, DecodeError, InvalidEvent
+from tidemill.errors import DecodeError, InvalidEvent
 from tidemill.validation import Mismatch, compile_check
+
+if TYPE_CHECKING:
+    from tidemill.decoder import WriterSchema
 
 MAGIC = 0
 PREFIX_BYTES = 5
@@ -62,10 +60,9 @@ class Codec:
         self._ids = ids
         self._lock = threading.Lock()
         self._encoders: dict[type, Callable[[Any], bytes]] = {}
-        self._writers: dict[int, tuple[dict[str, Any], Any]] = {}
+        self._writers: dict[int, WriterSchema] = {}
         self._unknown: dict[int, tuple[float, DecodeError]] = {}
-        self._decoders: dict[tuple[type, int], Callable[[bytes], Any]] = {}
-        self._readers: dict[type, Any] = {}
+        self._decoders: dict[type, dict[bytes, Callable[[bytes], Any]]] = {}
 
     def encode(self, payload: Payload) -> bytes:
         """The bytes of an event's value.
@@ -135,18 +132,11 @@ class Codec:
             SchemaNotCached: Call `learn` with its `schema_id`, then try again.
             DecodeError: As in `decode`.
         """
-        if value is None:
-            raise DecodeError(f"There is no value (a tombstone); expected a {cls.__contract__.type}.")
-        if len(value) < PREFIX_BYTES or value[0] != MAGIC:
-            raise DecodeError(
-                f"The value doesn't start with the Confluent wire format's 0x00 and a schema id of 4 bytes; "
-                f"it starts with {value[:8].hex(' ') or 'nothing'} ({len(value)} bytes)."
-            )
-        schema_id = int.from_bytes(value[1:PREFIX_BYTES], "big")
-        decoder = self._decoders.get((cls, schema_id))
-        if decoder is None:
-            decoder = self._build_decoder(cls, schema_id)
-        result: P = decoder(value)
+        try:
+            decoder = self._decoders[cls][value[:PREFIX_BYTES]]  # type: ignore[index]
+        except (KeyError, TypeError):
+            decoder = self._build_decoder(cls, value)
+        result: P = decoder(value)  # type: ignore[arg-type]  # _build_decoder refuses None
         return result
 
     def learn(self, schema_id: int) -> None:
@@ -158,17 +148,16 @@ class Codec:
         with self._lock:
             if schema_id in self._writers or self._unknown_reason(schema_id) is not None:
                 return
+        # A service that only publishes never comes here, and need not load what reads.
+        from tidemill.decoder import WriterSchema
+
         try:
-            schema = self._ids.schema_by_id(schema_id)
-            parsed = parse_schema(schema)
+            writer = WriterSchema(schema_id, self._ids.schema_by_id(schema_id))
         except DecodeError as error:
             self._remember_unknown(schema_id, error)
-        except (SchemaParseException, UnknownType) as error:
-            # A registry may hold what fastavro refuses; an event with such a schema can never be read.
-            self._remember_unknown(schema_id, DecodeError(f"Schema {schema_id} can't be used: {error}."))
         else:
             with self._lock:
-                self._writers[schema_id] = (schema, parsed)
+                self._writers[schema_id] = writer
 
     def _remember_unknown(self, schema_id: int, error: DecodeError) -> None:
         with self._lock:
@@ -180,62 +169,28 @@ class Codec:
         until, error = self._unknown.get(schema_id, (0.0, None))
         return error if time.monotonic() < until else None
 
-    def _reader_schema(self, cls: type[Payload]) -> Any:
-        schema = self._readers.get(cls)
-        if schema is None:
-            schema = self._readers[cls] = parse_schema(cls.__contract__.schema)
-        return schema
-
-    def _build_decoder(self, cls: type[Payload], schema_id: int) -> Callable[[bytes], Any]:
-        if schema_id not in self._writers:
+    def _build_decoder(self, cls: type[Payload], value: bytes | None) -> Callable[[bytes], Any]:
+        if value is None:
+            raise DecodeError(f"There is no value (a tombstone); expected a {cls.__contract__.type}.")
+        prefix = value[:PREFIX_BYTES]
+        if len(prefix) < PREFIX_BYTES or prefix[0] != MAGIC:
+            raise DecodeError(
+                f"The value doesn't start with the Confluent wire format's 0x00 and a schema id of 4 bytes; "
+                f"it starts with {value[:8].hex(' ') or 'nothing'} ({len(value)} bytes)."
+            )
+        schema_id = int.from_bytes(prefix[1:], "big")
+        writer = self._writers.get(schema_id)
+        if writer is None:
             reason = self._unknown_reason(schema_id)
             if reason is not None:
                 raise DecodeError(reason.message, hint=reason.hint)
             raise SchemaNotCached(schema_id)
-        (written_with, writer), reader = self._writers[schema_id], self._reader_schema(cls)
-        from_record = cls.from_record
-        event_type = cls.__contract__.type
-        # Without a reader's schema fastavro compares none on each call (_read.pyx, schemaless_reader).
-        resolve_to = None if writer == reader else reader
-        # Where the writer's schema lacks a field, fastavro gives the default as it stands in the JSON.
-        fill_defaults = _default_filler(cls, schema_id, written_with) if resolve_to is not None else None
+        from tidemill.decoder import compile_decoder
 
-        def decode(value: bytes) -> Any:
-            buffer = BytesIO(value)
-            buffer.seek(PREFIX_BYTES)
-            try:
-                record = schemaless_reader(buffer, writer, resolve_to)
-            except SchemaResolutionError as error:
-                raise DecodeError(
-                    f"Schema {schema_id} of the writer can't be read as {event_type}: {error}."
-                ) from error
-            except Exception as error:  # hostile bytes make fastavro raise nearly anything
-                raise DecodeError(
-                    f"The body doesn't fit schema {schema_id} ({type(error).__name__}: {error}); {len(value)} bytes."
-                ) from error
-            if buffer.tell() != len(value):
-                raise DecodeError(
-                    f"{len(value) - buffer.tell()} bytes follow the event of schema {schema_id}; expected none."
-                )
-            if type(record) is not dict:
-                raise DecodeError(f"Schema {schema_id} is not a record; expected a {event_type}.")
-            if fill_defaults is not None:
-                fill_defaults(record)
-            return from_record(record)
-
+        decoder = compile_decoder(cls, writer, PREFIX_BYTES)
         with self._lock:
-            self._decoders[cls, schema_id] = decode
-        return decode
-
-
-def _default_filler(cls: type[Payload], schema_id: int, written_with: dict[str, Any]) -> Callable[[Any], None] | None:
-    # Only events of another version of a schema need it; a service that publishes never does.
-    from tidemill.contracts.evolution import default_filler
-
-    try:
-        return default_filler(cls.__contract__.schema, written_with)
-    except ContractError as error:
-        raise DecodeError(f"Schema {schema_id} can't be used: {error}") from error
+            self._decoders.setdefault(cls, {})[prefix] = decoder
+        return decoder
 
 
 def _unfit(payload: Payload) -> InvalidEvent | None:

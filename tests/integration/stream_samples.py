@@ -146,6 +146,26 @@ async def stubborn(event: Event[StepAsked]) -> None:
     note_down(f"DONE {event.payload.lane} {event.payload.number}")
 
 
+@stream("step.asked", name="stubborn-batches", timeout=0.3, retry=ONCE_MORE, batch=10)
+async def stubborn_batches(events: list[Event[StepAsked]]) -> None:
+    """As `stubborn`, with batches."""
+    for event in events:
+        await stubborn.handler(event)
+
+
+@stream("step.asked", name="pills", retry=ONCE_MORE)
+async def pills(event: Event[StepAsked]) -> StepDone:
+    """Do what the event's note says in the worker's own process; note down who gets through."""
+    import asyncio
+
+    note_down(f"START {event.payload.lane} {event.payload.number}")
+    await asyncio.sleep(0.01)
+    if event.payload.note:
+        ACTS[event.payload.note]()
+    note_down(f"DONE {event.payload.lane} {event.payload.number}")
+    return StepDone(lane=event.payload.lane, number=event.payload.number)
+
+
 @stream("step.asked", name="blocking", timeout=None)
 async def blocking_when_stopped(event: Event[StepAsked]) -> None:
     """Block the event loop when cancelled."""

@@ -10,7 +10,8 @@ from threading import Thread
 
 from tests.integration.commands import Commands
 from tidemill import Settings
-from tidemill.cli.checkup import Finding, check_all, check_clock
+from tidemill.cli.checkup import check_all, check_clock
+from tidemill.cli.finding import Finding
 
 
 def findings(settings: Settings) -> Mapping[str, Finding]:
@@ -25,6 +26,7 @@ def test_all_is_well_where_topics_and_schemas_are_there(contracts_ready: Setting
         "registry": True,
         "topics": True,
         "schemas": True,
+        "streams": None,
         "clock": True,
         "object store": True,
     }
@@ -89,6 +91,7 @@ def test_the_doctors_exit_status_tells_whether_all_is_well(contracts_ready: Sett
         "registry": True,
         "topics": True,
         "schemas": True,
+        "streams": None,
         "clock": True,
         "object store": True,
     }

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 import pytest
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaException,
     Message,
     Producer,
@@ -196,10 +195,22 @@ def committed(settings: Settings, stream: Stream) -> dict[int, int]:
     """The group's offsets, by partition; partitions without one are left out."""
     name = settings.qualified(stream.topic)
     asked = [TopicPartition(name, number) for number in ends(settings, stream.topic)]
-    group = ConsumerGroupTopicPartitions(settings.qualified(stream.group), asked)
-    admin = broker.admin_client(settings)  # kept until the answer is there
-    offsets = next(iter(admin.list_consumer_group_offsets([group]).values())).result(10).topic_partitions
-    return {part.partition: part.offset for part in offsets if part.offset >= 0}
+    # By a consumer that never joins: AdminClient.list_consumer_group_offsets ends the process (SIGSEGV) where the
+    # group's coordinator is being elected (librdkafka 2.16.0: rd_kafka_handle_OffsetFetch calls rd_kafka_cgrp_op for a
+    # client that has no group).
+    consumer = Consumer(broker.consumer_config(settings, stream.group))
+    deadline = time.monotonic() + WAIT_SECONDS
+    try:
+        while True:
+            try:
+                offsets = consumer.committed(asked, timeout=10)
+                return {part.partition: part.offset for part in offsets if part.offset >= 0}
+            except KafkaException as error:
+                if "oordinator" not in error.args[0].str() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+    finally:
+        consumer.close()
 
 
 @contextmanager

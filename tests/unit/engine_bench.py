@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from types import SimpleNamespace
 from typing import Any
 
 from tests.integration.steps import StepAsked, StepDone
@@ -77,19 +76,18 @@ class Sent:
 
     async def publish(self, unit: Any, events: Any, outputs: Any, settled: Any) -> None:
         if self.refusals:
-            raise self.refusals.pop(0)
-        unit.pending = len(outputs)
-        for output in outputs:
-            self.published.append(output.payload)
-            receipt = SimpleNamespace(error=self.errors.pop(0) if self.errors else None)
+            settled(unit, self.refusals.pop(0))
+            return
+        self.published += [output.payload for output in outputs]
+        errors = [self.errors.pop(0) if self.errors else None for _ in outputs]
 
-            def settle(receipt: Any = receipt) -> None:
-                settled(unit, receipt)
+        def settle() -> None:
+            settled(unit, next((error for error in errors if error is not None), None))
 
-            if self.hold:
-                self.held.append(settle)
-            else:
-                asyncio.get_running_loop().call_soon(settle)
+        if self.hold:
+            self.held.append(settle)
+        else:
+            asyncio.get_running_loop().call_soon(settle)
 
     async def bury(self, message: SampleMessage, error: BaseException, attempts: int) -> None:
         if self.refusals:

@@ -27,6 +27,8 @@ BOX: dict[str, Any] = {
     ],
 }
 
+EMPTY = {"type": "record", "name": "Empty", "fields": []}
+
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -120,6 +122,10 @@ def test_what_is_registered_does_not_depend_on_the_files_layout() -> None:
         (field("int", defualt=1), "field 'extra': unknown property 'defualt'. Did you mean 'default'?"),
         (field(["int", "string"]), "is a union of int, string; only the union of null and one type is possible."),
         (field(["null", "int", "string"]), "only the union of null and one type is possible."),
+        (
+            field({"type": "array", "items": EMPTY}),
+            "a list of record Empty, whose items take no bytes: any number fits",
+        ),
         (field(["null"]), "only the union of null and one type is possible."),
         (field([]), "field 'extra': the union is empty."),
         (field(["null", "null"]), "the union has a type twice: null, null."),

@@ -55,6 +55,7 @@ class ScriptedConsumer:
         self.in_between: Callable[[], None] = lambda: None
         self.commits: list[TopicPartition] = []
         self.resumed: list[TopicPartition] = []
+        self.assigned: list[TopicPartition] = []
 
     def poll(self, timeout: float) -> SomeMessage | None:
         return self.first
@@ -66,6 +67,14 @@ class ScriptedConsumer:
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
         self.commits += offsets
         return offsets
+
+    def committed(self, partitions: list[TopicPartition], *, timeout: float) -> list[TopicPartition]:
+        return partitions
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        self.assigned += partitions
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None: ...
 
     def resume(self, partitions: list[TopicPartition]) -> None:
         self.resumed += partitions
@@ -105,8 +114,35 @@ async def test_what_was_fetched_before_a_rebalance_is_not_handled_after_it(parts
     assert app.fed == [(1, [5, 6])]
     assert ("step.asked", 0) not in engine.parts
     consumer.in_between = lambda: None
+    consumer.rest = [SomeMessage(1, 7), SomeMessage(0, 11)]
     await asyncio.to_thread(source._poll)
-    assert app.fed[1:] == [(0, [10, 11]), (1, [5, 6])]
+    assert app.fed[1:] == [(0, [10, 11]), (1, [7])]
+
+
+async def test_a_partition_that_goes_and_comes_back_within_a_poll_is_read_again_from_where_it_is(parts: Any) -> None:
+    source, consumer, app, engine = parts
+    there = TopicPartition("step.asked", 0, 10)
+
+    def go_and_come_back() -> None:
+        source._on_revoke(consumer, [there])
+        source._on_assign(consumer, [there])
+
+    engine.partition("step.asked", 0)
+    consumer.first = SomeMessage(0, 8)
+    # What came before the rebalance and what came after it can't be told apart, and nothing of it is taken.
+    consumer.rest = [SomeMessage(0, 9), SomeMessage(0, 10), SomeMessage(0, 11)]
+    consumer.in_between = go_and_come_back
+    await asyncio.to_thread(source._poll)
+    assert app.fed == []
+    consumer.in_between = lambda: None
+    consumer.first, consumer.rest = SomeMessage(0, 12), []
+    await asyncio.to_thread(source._poll)
+    assert app.fed == []
+    await asyncio.to_thread(source._bring_back)
+    assert consumer.assigned[-1].offset == 10
+    consumer.first, consumer.rest = SomeMessage(0, 10), [SomeMessage(0, 11), SomeMessage(0, 12)]
+    await asyncio.to_thread(source._poll)
+    assert app.fed == [(0, [10, 11, 12])]
 
 
 async def test_a_revoked_partition_is_committed_and_a_lost_one_is_not(parts: Any) -> None:
@@ -136,13 +172,13 @@ async def test_a_broker_that_takes_less_metadata_gets_less(parts: Any) -> None:
         part.finish(each)
     sizes = []
     for _ in range(12):
-        source._commit_soon()
+        source._commits.send_if_idle(consumer)
         sizes.append(len(consumer.commits[-1].metadata))
-        source._on_commit(KafkaError(KafkaError.OFFSET_METADATA_TOO_LARGE), consumer.commits[-1:])
+        source._commits.answered(KafkaError(KafkaError.OFFSET_METADATA_TOO_LARGE), consumer.commits[-1:])
     assert sizes[0] > 10
     assert sizes[-1] == 0  # The offset alone always passes.
     assert sizes == sorted(sizes, reverse=True)
     assert part.changed
-    source._commit_soon()
-    source._on_commit(None, consumer.commits[-1:])
+    source._commits.send_if_idle(consumer)
+    source._commits.answered(None, consumer.commits[-1:])
     assert not part.changed

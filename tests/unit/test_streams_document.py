@@ -94,7 +94,7 @@ def test_its_events_of_the_log_are_those_that_the_runtime_logs() -> None:
     runtime = Path(inspect.getfile(worker_module)).parent
     code = "\n".join(path.read_text(encoding="utf-8") for path in runtime.rglob("*.py"))
     told = [event for cell in table("| event | level") for event in cell.split("`, `")]
-    assert len(told) == 14
+    assert len(told) >= 14
     for event in told:
         assert f'"{event}"' in code, event
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tidemill.cli.finding import Finding
+from tidemill.cli.group_check import check_groups
 from tidemill.errors import IncompatibleSchema, LocalError, ObjectMissing, StoreError, TidemillError
 
 if TYPE_CHECKING:
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
 MOST_SKEW_SECONDS = 10.0
 """More than network delay and a header of whole seconds can explain; schedules and delays would be felt to be off."""
 PROBE = "tidemill-doctor.txt"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found."""
-
-    name: str
-    ok: bool | None
-    """None where it could not be checked because of another finding, or there is nothing to check."""
-    found: str
-    """A sentence without its point."""
-    next_step: str | None = None
 
 
 Check = Callable[["Settings"], Finding]
@@ -47,6 +36,7 @@ def check_all(settings: Settings) -> Iterator[Finding]:
     yield registry
     yield _guarded("topics", check_topics, settings) if broker.ok else _skipped("topics", "no broker answers")
     yield _guarded("schemas", check_schemas, settings) if registry.ok else _skipped("schemas", "no registry answers")
+    yield _guarded("streams", check_groups, settings) if broker.ok else _skipped("streams", "no broker answers")
     yield _guarded("clock", check_clock, settings) if registry.ok else _skipped("clock", "no registry answers")
     yield _guarded("object store", check_store, settings)
 

@@ -43,6 +43,11 @@ def check_type(type_: AvroType, where: str, report: Report) -> None:
     """
     match type_:
         case Array():
+            if takes_no_bytes(type_.items):
+                report(
+                    f"{where} is {describe(type_)}, whose items take no bytes: any number fits into ten bytes.",
+                    "Give the record a field, or say how many there are: a long.",
+                )
             check_type(type_.items, where, report)
         case Map():
             check_type(type_.values, where, report)
@@ -84,6 +89,19 @@ def _decimal_bytes(precision: int) -> int:
     """Bytes that a two's-complement number of so many digits takes."""
     bits: int = (10**precision).bit_length()
     return bits // 8 + 1
+
+
+def takes_no_bytes(type_: AvroType) -> bool:
+    """Whether every value of a type is encoded as nothing at all, as null is, and a record without fields."""
+    return _takes_no_bytes(type_, set())
+
+
+def _takes_no_bytes(type_: AvroType, outer: set[int]) -> bool:
+    if isinstance(type_, Record):
+        if id(type_) in outer:
+            return True  # As far as itself is concerned; its other fields decide.
+        return all(_takes_no_bytes(field.type, outer | {id(type_)}) for field in type_.fields)
+    return type_ == Primitive("null")
 
 
 def describe(type_: AvroType) -> str:

@@ -35,9 +35,13 @@ class Decoding:
 
     def at_once(self, messages: Sequence[Message]) -> list[Event[Any]] | None:
         """The events of these messages; None where one of them needs `examine`."""
-        decode, payload = self._codec.decode_cached, self._payload
+        decode, payload, received = self._codec.decode_cached, self._payload, Event.received
         try:
-            return [Event.received(decode(message.value(), payload), message) for message in messages]
+            if len(messages) == 1:
+                # By far the commonest, and a comprehension has a price of its own.
+                message = messages[0]
+                return [received(decode(message.value(), payload), message)]
+            return [received(decode(message.value(), payload), message) for message in messages]
         except Exception:  # noqa: BLE001 - `examine` finds out what it is, one by one
             return None
 

@@ -1,8 +1,7 @@
-"""The engine: runs a stream's handler over what is fed to it, and decides what becomes of each outcome.
+"""The engine: runs a stream's handler over what is fed to it.
 
-A unit is tried in one of a fixed number of slots. It ends in exactly one way: done (outputs acknowledged), to be tried
-again, dead letter (acknowledged), or dropped because its partition was lost or the worker stops; only the first and
-third count for the offset. Nothing that a handler does reaches the caller: no exception leaves this module.
+A unit is tried in one of a fixed number of slots. What becomes of it is up to `outcomes`, unless it is dropped because
+its partition was lost or the worker stops. No exception leaves this module, whatever a handler does.
 
 All methods run on the event loop. The invariants are numbered in docs/invariants.md.
 """
@@ -11,29 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from random import Random
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import DecodeError, HandlerCancelled, HandlerTimeout, RegistryError, TidemillError
-from tidemill.runtime.burial import bury, hold_seconds
 from tidemill.runtime.decoding import Decoding
-from tidemill.runtime.error_text import brief
-from tidemill.runtime.executors import ExecutorFault, StuckHandler
+from tidemill.runtime.executors import StuckHandler
 from tidemill.runtime.failure import as_failure
-from tidemill.runtime.outputs import is_held
+from tidemill.runtime.outcomes import Outcomes
 from tidemill.runtime.partition import Partition, Unit, facts_of, units_of
 from tidemill.runtime.ready import Ready
+from tidemill.runtime.recorder import ALONE_FROM_DEATHS, MOST_DEATHS
 from tidemill.runtime.slot import Slot
+from tidemill.runtime.suspicion import Alone, Suspicion, died_of
 from tidemill.runtime.work import Output, as_outputs
 from tidemill.telemetry import get_logger
 
 if TYPE_CHECKING:
     from tidemill.codec import Codec
-    from tidemill.event import Event, Message
-    from tidemill.publisher import AsyncReceipt
+    from tidemill.event import Message
     from tidemill.runtime.invoke import Invoke
     from tidemill.runtime.outputs import Outputs
+    from tidemill.runtime.recorder import StreamRecorder
     from tidemill.runtime.stream import Stream
 
 YIELD_EVERY = 64
@@ -48,28 +46,43 @@ class Engine:
         codec: Decodes its events.
         outputs: Publishes what it returns, and dead letters.
         invoke: Calls its handler.
+        recorder: Where to note down what is in work, should this process die of it; None for nowhere.
+        suspicion: The events that were in work when an earlier process died.
+        alone: Shared by the engines of a process.
     """
 
-    def __init__(self, stream: Stream, codec: Codec, outputs: Outputs, invoke: Invoke) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        codec: Codec,
+        outputs: Outputs,
+        invoke: Invoke,
+        *,
+        recorder: StreamRecorder | None = None,
+        suspicion: Suspicion | None = None,
+        alone: Alone | None = None,
+    ) -> None:
         self.stream = stream
         self.parts: dict[tuple[str, int], Partition] = {}
         self.slots: list[Slot] = []
-        self.finished = 0
-        """Events done since the start, dead letters included."""
         self.recycle = asyncio.Event()
         """Set when this process can't go on: a handler could not be stopped, or see `fault`."""
         self.fault: TidemillError | None = None
         """Why no process like this one would do better."""
         self._decoding = Decoding(codec, stream.payload)
-        self._outputs = outputs
         self._invoke = invoke
+        # Processes of their own take no other down with them.
+        self._recorder = recorder if stream.executor != "process" else None
+        self._suspicion = suspicion or Suspicion()
+        self._alone = alone or Alone()
+        self._alone.engines.append(self)
         self._ready = Ready()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._random = Random()
         self._stopping = False
         self._stopped = False
         self._log = get_logger("stream").bind(stream=stream.name)
         self._on_task_end = self._task_ended
+        self._outcomes = Outcomes(stream, outputs, self._ready, self._spawn, self._wind_up, self._recorder, self._log)
 
     def start(self, concurrency: int) -> None:
         """Open so many slots."""
@@ -77,7 +90,7 @@ class Engine:
             self._open_slot()
 
     def _open_slot(self) -> None:
-        slot = Slot()
+        slot = Slot(self._recorder.take_place() if self._recorder is not None else 0)
         slot.task = asyncio.create_task(self._serve(slot), name=f"slot of {self.stream.name}")
         slot.task.add_done_callback(self._on_task_end)
         self.slots.append(slot)
@@ -93,15 +106,35 @@ class Engine:
             self._log.critical("a task ended by an error of the runtime", exc_info=error)
             self._wind_up()
 
-    def _wind_up(self) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_end)
+
+    def _wind_up(self, fault: TidemillError | None = None) -> None:
         """This process can't go on: start nothing more, let the rest finish, be replaced."""
+        self.fault = self.fault or fault
         self._stopping = True
         self.recycle.set()
+
+    @property
+    def finished(self) -> int:
+        """Events done since the start, dead letters included."""
+        return self._outcomes.finished
 
     @property
     def ready_count(self) -> int:
         """Events that could start right now; may be read from another thread, and is at most a batch off."""
         return len(self._ready.units) * (self.stream.batch or 1)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a handler runs in this very process."""
+        return self.stream.executor != "process" and any(slot.unit is not None for slot in self.slots)
+
+    def wake(self) -> None:
+        """Look again what may start."""
+        self._ready.wake()
 
     def assign(self, topic: str, number: int, finished: Sequence[range]) -> Partition:
         """A partition is assigned to this worker.
@@ -123,12 +156,10 @@ class Engine:
         """Take messages of one partition in hand, in offset order."""
         if not part.open or self._stopping:
             return  # Lost while it was on its way: it is delivered again to the new owner.
-        ready, ordered = self._ready, self.stream.order == "key"
+        ready = self._ready
         try:
             for some in part.sort_out(messages):
-                ready.units += [
-                    u for u in units_of(part, some, batch=self.stream.batch, ordered=ordered) if part.add(u)
-                ]
+                ready.units += [unit for unit in self._units(part, some) if part.add(unit)]
         except Exception:  # noqa: BLE001 - as every exception here: the agent that feeds must not see it
             # Were these just missing, later ones would be committed past them.
             self._log.critical("events could not be taken in hand", partition=part.number, exc_info=True)
@@ -136,16 +167,27 @@ class Engine:
             self._wind_up()
         ready.wake()
 
+    def _units(self, part: Partition, messages: Sequence[Message]) -> list[Unit]:
+        batch, ordered = self.stream.batch, self.stream.order == "key"
+        if not self._suspicion or not self._suspicion.falls_on(part.number, messages):
+            return units_of(part, messages, batch=batch, ordered=ordered)
+        units = units_of(part, messages, batch=1 if batch else None, ordered=ordered)
+        for unit in units:
+            unit.deaths = unit.attempt = self._suspicion.deaths(part.number, unit.offset)
+        return units
+
     async def _serve(self, slot: Slot) -> None:
-        ready, units = self._ready, self._ready.units
+        ready, units, alone = self._ready, self._ready.units, self._alone
         handled = 0
         while True:
-            while not units:
+            while not units or alone.wanted:
+                if self._recorder is not None:
+                    self._recorder.clear(slot.place)
                 await ready.wait()
             unit = units.popleft()
             if self._stopping or not unit.part.open:
                 continue
-            if not await self._try(slot, unit):
+            if not await (self._try(slot, unit) if not unit.deaths else self._try_suspect(slot, unit)):
                 return
             handled += 1
             if handled % YIELD_EVERY == 0:
@@ -166,6 +208,8 @@ class Engine:
         outputs: list[Output] | None = None
         slot.deadline = unit.started + self.stream.timeout if self.stream.timeout is not None else float("inf")
         slot.unit = unit
+        if self._recorder is not None:
+            self._recorder.note(slot.place, unit)
         try:
             returned = await self._invoke(events, work)
             if returned is not None or work is not None:
@@ -184,12 +228,26 @@ class Engine:
         if not part.alive:
             part.running -= 1
         elif error is not None:
-            self._fail(unit, as_failure(error))
+            self._outcomes.fail(unit, as_failure(error))
         elif outputs:
-            await self._publish(unit, events, outputs)
+            await self._outcomes.publish(unit, events, outputs)
         else:
-            self._done(unit)
+            self._outcomes.done(unit)
         return True
+
+    async def _try_suspect(self, slot: Slot, unit: Unit) -> bool:
+        """Try a unit that was in work when an earlier process died (`suspicion`)."""
+        if unit.deaths >= MOST_DEATHS:
+            unit.part.running += 1
+            self._outcomes.bury(unit, died_of(unit), unit.deaths)
+            return True
+        if unit.deaths < ALONE_FROM_DEATHS:
+            return await self._try(slot, unit)
+        async with self._alone():
+            if self._stopping or not unit.part.open:
+                return True
+            self._log.warning("was in work when its worker died, runs alone", deaths=unit.deaths, **facts_of(unit))
+            return await self._try(slot, unit)
 
     def _after_cancellation(self, slot: Slot, unit: Unit, error: BaseException | None) -> None:
         """Settle the unit of a handler that was told to stop, whatever it made of that, and replace its slot."""
@@ -203,108 +261,18 @@ class Engine:
         elif slot.overdue_since:
             late = HandlerTimeout(f"The handler ran longer than {self.stream.timeout:g} s and was stopped.")
             late.__cause__ = error
-            self._fail(unit, late)
+            self._outcomes.fail(unit, late)
         else:
-            self._fail(unit, HandlerCancelled("The handler cancelled the task it ran in."))
+            self._outcomes.fail(unit, HandlerCancelled("The handler cancelled the task it ran in."))
 
     def _replace(self, slot: Slot) -> None:
         self.slots.remove(slot)
+        if self._recorder is not None:
+            self._recorder.give_back(slot.place)
         # However its task ends, as cancelled for instance: it is settled.
         slot.task.remove_done_callback(self._on_task_end)
         if not self._stopped:
             self._open_slot()
-
-    async def _publish(self, unit: Unit, events: list[Event[Any]], outputs: list[Output]) -> None:
-        try:
-            await self._outputs.publish(unit, events, outputs, self._acknowledged)
-        except Exception as error:  # noqa: BLE001 - an output that can't be published is a failure of its handler
-            if unit.pending == 0:
-                self._not_published(unit, error)
-            else:
-                unit.error = error  # Told when those already sent are settled.
-
-    def _acknowledged(self, unit: Unit, receipt: AsyncReceipt) -> None:
-        unit.pending -= 1
-        if receipt.error is not None and unit.error is None:
-            unit.error = receipt.error
-        if unit.pending > 0:
-            return
-        error, unit.error = unit.error, None
-        if not unit.part.alive:
-            unit.part.running -= 1
-        elif error is None:
-            self._done(unit)
-        else:
-            self._not_published(unit, error)
-
-    def _not_published(self, unit: Unit, error: Exception) -> None:
-        if is_held(error) and unit.part.alive:
-            # The handler has done its part: this try doesn't count, or a broker's absence would make dead letters.
-            unit.attempt -= 1
-            self._hold(unit, "outputs can't be published, the event waits", error)
-        else:
-            self._fail(unit, error)
-
-    def _done(self, unit: Unit) -> None:
-        if self.stream.log_each:
-            self._log.info("done", **facts_of(unit))
-        self._settle(unit)
-
-    def _settle(self, unit: Unit) -> None:
-        """The messages of this try are through, one way or the other."""
-        part = unit.part
-        part.running -= 1
-        self.finished += unit.count
-        following = part.finish(unit)
-        if following is not None:
-            self._ready.put(following)
-
-    def _fail(self, unit: Unit, error: Exception) -> None:
-        if not unit.part.alive:
-            unit.part.running -= 1
-        elif isinstance(error, ExecutorFault):
-            self._log.critical("handlers can't be run", **facts_of(unit), error=brief(error))
-            self.fault = error
-            unit.part.running -= 1
-            self._wind_up()
-        elif unit.count > 1:
-            self._log.warning("batch failed, trying one by one", **facts_of(unit), error=brief(error))
-            self._one_by_one(unit)
-        elif self.stream.retry.may_retry(error, unit.attempt):
-            delay = self.stream.retry.delay_seconds(unit.attempt, self._random)
-            in_seconds = round(delay, 3)
-            self._log.warning("failed, will try again", **facts_of(unit), error=brief(error), in_seconds=in_seconds)
-            self._try_later(unit, delay)
-        else:
-            self._spawn_bury(unit, error, unit.attempt)
-
-    def _one_by_one(self, unit: Unit) -> None:
-        unit.part.running -= 1
-        for single in unit.part.split(unit):
-            self._ready.put(single)
-
-    def _try_later(self, unit: Unit, delay_seconds: float) -> None:
-        unit.part.running -= 1
-        asyncio.get_running_loop().call_later(delay_seconds, self._ready.put, unit)
-
-    def _hold(self, unit: Unit, what: str, error: Exception) -> None:
-        """Try again later, without counting it: it is nobody's fault here."""
-        delay = hold_seconds(unit.holds)
-        unit.holds += 1
-        self._log.error(what, **facts_of(unit), error=brief(error), in_seconds=delay)
-        self._try_later(unit, delay)
-
-    def _spawn_bury(self, unit: Unit, error: Exception, attempts: int) -> None:
-        task = asyncio.create_task(self._bury(unit, error, attempts))
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_end)
-
-    async def _bury(self, unit: Unit, error: Exception, attempts: int) -> None:
-        written = await bury(unit, error, attempts, self._outputs, self._log)
-        if written and unit.part.alive:
-            self._settle(unit)
-        else:
-            unit.part.running -= 1
 
     async def _examine(self, unit: Unit) -> None:
         """Decode with the registry's help; what can't be decoded becomes a dead letter, the rest is tried."""
@@ -312,14 +280,14 @@ class Engine:
             try:
                 await self._decoding.examine(message)
             except RegistryError as away:
-                self._hold(unit, "schema can't be fetched, the event waits", away)
+                self._outcomes.hold(unit, "schema can't be fetched, the event waits", away)
                 return
             except DecodeError as error:
                 if unit.count > 1:
                     self._log.warning("batch holds bytes that can't be decoded", index=index, **facts_of(unit))
-                    self._one_by_one(unit)
+                    self._outcomes.one_by_one(unit)
                 else:
-                    self._spawn_bury(unit, error, 0)
+                    self._outcomes.bury(unit, error, 0)
                 return
         unit.part.running -= 1
         self._ready.put(unit)
@@ -346,7 +314,7 @@ class Engine:
                 self._replace(slot)
                 self._tasks.add(slot.task)
                 slot.task.add_done_callback(self._tasks.discard)
-                self._fail(
+                self._outcomes.fail(
                     unit,
                     StuckHandler(
                         f"The handler ran longer than {self.stream.timeout:g} s and ignored that it was cancelled.",
@@ -394,6 +362,9 @@ class Engine:
     async def stop(self) -> None:
         """End all slots and what still runs in them; what is not done stays uncommitted."""
         self._stopping = self._stopped = True
+        for part in self.parts.values():
+            # An output that still waits would be told as a failure when it is given up.
+            part.lose()
         if tasks := [*(slot.task for slot in self.slots), *self._tasks]:
             for task in tasks:
                 task.cancel()

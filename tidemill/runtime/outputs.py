@@ -55,19 +55,34 @@ class Outputs:
         self._dead_topic = settings.qualified(stream.payload.__contract__.dead_topic)
 
     async def publish(
-        self, unit: Unit, events: list[Event[Any]], outputs: list[Output], settled: Callable[[Unit, AsyncReceipt], None]
+        self,
+        unit: Unit,
+        events: list[Event[Any]],
+        outputs: list[Output],
+        settled: Callable[[Unit, Exception | None], None],
     ) -> None:
-        """Send the outputs of a unit; `settled` is called on the loop for each, once the broker has answered.
+        """Send the outputs of a unit; `settled` is called once, on the loop, when the broker has answered for all.
 
         Args:
-            unit: Its `pending` counts the receipts that are awaited.
+            unit: Its `pending` and `error` are kept meanwhile.
             events: The event handled, or those of the batch.
             outputs: What was returned.
-            settled: Called with each receipt.
-
-        Raises:
-            ContractError, PublishError: An output can't be published; those before it may already be on their way.
+            settled: Called with the unit, and with the reason if one of the outputs isn't there.
         """
+        try:
+            await self._send(unit, events, outputs, settled)
+        except Exception as error:  # noqa: BLE001 - told to whoever waits, as what the broker refuses
+            unit.error = unit.error or error
+            if unit.pending == 0:
+                _settle(unit, settled)
+
+    async def _send(
+        self,
+        unit: Unit,
+        events: list[Event[Any]],
+        outputs: list[Output],
+        settled: Callable[[Unit, Exception | None], None],
+    ) -> None:
         for output in outputs:
             await self._publisher.ready_for(type(output.payload))
         counts: dict[str, int] = {}
@@ -85,12 +100,19 @@ class Outputs:
                     event_id=derived_id(cause.id, f"{self._stream.name}:{index}"),
                 )
             )
+
+        def acknowledged(receipt: AsyncReceipt) -> None:
+            unit.pending -= 1
+            unit.error = unit.error or receipt.error
+            if unit.pending == 0:
+                _settle(unit, settled)
+
         unit.pending = len(messages)
         for sent, message in enumerate(messages):
             try:
-                await self._publisher.send(message, lambda receipt: settled(unit, receipt))
+                await self._publisher.send(message, acknowledged)
             except BaseException:
-                # What was not sent will never be settled.
+                # What was not sent will never be acknowledged.
                 unit.pending -= len(messages) - sent
                 raise
 
@@ -112,3 +134,8 @@ class Outputs:
     async def close(self, timeout_seconds: float) -> None:
         """Deliver what is on its way, then stop; raises NotDelivered where that fails."""
         await self._publisher.close(timeout_seconds)
+
+
+def _settle(unit: Unit, settled: Callable[[Unit, Exception | None], None]) -> None:
+    error, unit.error = unit.error, None
+    settled(unit, error)

@@ -25,6 +25,7 @@ class Unit:
     __slots__ = (
         "attempt",
         "count",
+        "deaths",
         "done",
         "error",
         "holds",
@@ -49,6 +50,8 @@ class Unit:
         self.next_offset = next_offset
         self.size = size
         self.done = False
+        self.deaths = 0
+        """How many processes in a row have died while it was in work."""
         self.attempt = 0
         self.pending = 0
         """Outputs whose acknowledgement is awaited."""
@@ -184,7 +187,23 @@ class Partition:
         return bool(finished) and offset in finished[0]
 
     def _skip(self, messages: Sequence[Message]) -> None:
-        unit = Unit(self, (), None, messages[0].offset() or 0, (messages[-1].offset() or 0) + 1, 0)
+        self._count_as_done(range(messages[0].offset() or 0, (messages[-1].offset() or 0) + 1))
+
+    def pass_over(self, gone: range) -> int:
+        """The log doesn't hold these offsets any more: they count as done.
+
+        Args:
+            gone: Beyond all that is in hand.
+
+        Returns:
+            How many of them no earlier owner has finished.
+        """
+        finished = sum(len(range(max(gone.start, some.start), min(gone.stop, some.stop))) for some in self._finished)
+        self._count_as_done(gone)
+        return len(gone) - finished
+
+    def _count_as_done(self, offsets: range) -> None:
+        unit = Unit(self, (), None, offsets.start, offsets.stop, 0)
         unit.done = True
         self._units.append(unit)
         self.ahead += 1
@@ -282,6 +301,11 @@ class Partition:
     def changed(self) -> bool:
         """Whether something was done since the last commit."""
         return self.alive and self._changes != self._committed_changes
+
+    @property
+    def uncommitted(self) -> int:
+        """How many events, or batches, were done since the last commit."""
+        return self._changes - self._committed_changes
 
     def progress(self, limit_bytes: int = LIMIT_BYTES) -> Progress | None:
         """What to commit; None where nothing was ever in hand. May be called from another thread.

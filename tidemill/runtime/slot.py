@@ -17,11 +17,13 @@ class Slot:
     3.13 keeps it pending through `uncancel`). Another slot takes its place.
     """
 
-    __slots__ = ("deadline", "left", "lost", "overdue_since", "task", "unit")
+    __slots__ = ("deadline", "left", "lost", "overdue_since", "place", "task", "unit")
 
     task: asyncio.Task[None]
 
-    def __init__(self) -> None:
+    def __init__(self, place: int) -> None:
+        self.place = place
+        """Its place in the recorder, if there is one."""
         self.unit: Unit | None = None
         """The unit whose handler runs right now."""
         self.deadline = 0.0

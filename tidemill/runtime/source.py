@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
 
 from tidemill import broker
 from tidemill.errors import StreamError
-from tidemill.runtime.finished import LIMIT_BYTES, from_metadata
+from tidemill.runtime.astray import Astray, first_start
+from tidemill.runtime.commits import Commits
+from tidemill.runtime.finished import from_metadata
+from tidemill.runtime.gaps import Gaps
+from tidemill.runtime.pressure import full, relieved
 from tidemill.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -24,16 +28,17 @@ if TYPE_CHECKING:
 
     from tidemill.config import Settings
     from tidemill.runtime.app import FeedingApp
+    from tidemill.runtime.astray import Jump
     from tidemill.runtime.engine import Engine
-    from tidemill.runtime.partition import Partition, Progress
 
 COMMIT_EVERY_SECONDS = 0.5
 REVOKE_WAIT_SECONDS = 5.0
 """How long a rebalance waits for running handlers of partitions that go elsewhere."""
-LAST_COMMIT_SECONDS = 3.0
-"""How long the end waits for the last commit, while the broker is away."""
-LEAVE_SECONDS = LAST_COMMIT_SECONDS + 2.0
-"""How long the end waits for all of it, the leave of the group included."""
+LEAVE_SECONDS = 5.0
+"""How long the end waits at most for the last commit and the leave of the group, while the broker is away."""
+LAST_COMMIT_SHARE = 0.6
+"""How much of that is for the commit."""
+COORDINATOR_WAIT_SECONDS = 0.1
 ASSIGN_WAIT_SECONDS = 10.0
 """How long an assignment waits for what was committed."""
 HAND_OVER_SECONDS = 120.0
@@ -41,9 +46,6 @@ HAND_OVER_SECONDS = 120.0
 POLL_SECONDS = 0.1
 POLL_PAUSED_SECONDS = 0.01
 BATCH = 1000
-AHEAD_ROOMS = 4
-"""Finished events behind one that isn't, as a multiple of the stream's room, from which on a partition is paused: only
-their offsets are held, and the map of them has to fit into a commit."""
 SATED_EVENTS = 1000
 """Events that may start right now, from which on none are fetched."""
 SATED_POLL_SECONDS = 0.05
@@ -58,6 +60,11 @@ _HOPELESS = frozenset(
         KafkaError.UNSUPPORTED_ASSIGNOR,
         KafkaError.INVALID_GROUP_ID,
     }
+)
+
+
+_COORDINATOR_MOVES = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
 )
 
 
@@ -80,22 +87,26 @@ class Source:
         self._paused: set[tuple[str, int]] = set()
         self._given_away: set[tuple[str, int]] = set()
         """Partitions that went elsewhere during the present poll."""
-        self._under_way: dict[tuple[str, int], tuple[Partition, Progress]] = {}
-        """What the commit that isn't answered yet holds."""
-        self._metadata_bytes = LIMIT_BYTES
+        self._commits = Commits(engine)
+        self._leave_seconds = LEAVE_SECONDS
         self._log = get_logger("source").bind(stream=engine.stream.name)
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets the exception if the thread can't go on."""
         self.assigned = asyncio.Event()
         """Set once the group has given this consumer its first partitions, which may be none."""
         self._loop = asyncio.get_running_loop()
+        self._gaps = Gaps(engine.stream.name)
+        self._config = broker.consumer_config(settings, engine.stream.group)
+        self._first_start = first_start(self._config["auto.offset.reset"])
         self._consumer = self._open()
+        self._astray = Astray(self._consumer, self._first_start, engine.stream.name)
         self._thread = threading.Thread(target=self._run, name=f"source of {engine.stream.name}", daemon=True)
 
     def _open(self) -> Consumer:
-        config = broker.consumer_config(self._settings, self._engine.stream.group)
+        # "error": librdkafka jumps nowhere by itself, but says that it would have to (`Astray`).
+        ours = {"auto.offset.reset": "error", "on_commit": self._commits.answered, "error_cb": self._on_error}
         try:
-            return Consumer({**config, "on_commit": self._on_commit, "error_cb": self._on_error})
+            return Consumer({**self._config, **ours})
         except KafkaException as error:
             raise broker.from_kafka(error.args[0], self._settings) from error
 
@@ -103,15 +114,21 @@ class Source:
         """Join the group and start to consume."""
         self._thread.start()
 
-    async def stop(self) -> None:
-        """Stop polling, commit what is done, leave the group."""
+    async def stop(self, wait_seconds: float = LEAVE_SECONDS) -> None:
+        """Stop polling, commit what is done, leave the group.
+
+        Args:
+            wait_seconds: How long that may take.
+        """
+        self._leave_seconds = min(wait_seconds, LEAVE_SECONDS)
         self._halt.set()
         if self._thread.ident is None:
             self._consumer.close()  # It was never started.
             return
-        await asyncio.to_thread(self._thread.join, LEAVE_SECONDS)
+        await asyncio.to_thread(self._thread.join, self._leave_seconds)
         if self._thread.is_alive():
-            self._log.warning("the group can't be told of the end, and finds out by itself", seconds=LEAVE_SECONDS)
+            seconds = round(self._leave_seconds, 1)
+            self._log.warning("the group can't be told of the end, and finds out by itself", seconds=seconds)
 
     def _run(self) -> None:
         try:
@@ -122,10 +139,11 @@ class Source:
             while not self._halt.is_set():
                 self._wait_while_sated()
                 self._poll()
+                self._bring_back()
                 self._regulate()
                 if time.monotonic() - last_commit >= COMMIT_EVERY_SECONDS:
                     last_commit = time.monotonic()
-                    self._commit_soon()
+                    self._commits.send_if_idle(self._consumer)
             self._commit_last()
         except KafkaException as error:
             self._call(self._fail, broker.from_kafka(error.args[0], self._settings, topic=self._topic))
@@ -165,17 +183,20 @@ class Source:
         if first is None:
             return
         self._given_away.clear()
-        batches: dict[tuple[str, int], list[Message]] = {}
+        brought: dict[tuple[str, int], list[Message]] = {}
         for message in [first, *self._consumer.consume(BATCH - 1, 0)]:
-            error = message.error()
-            if error is not None:
+            error, key = message.error(), (message.topic() or "", message.partition() or 0)
+            if error is None:
+                brought.setdefault(key, []).append(message)
+            elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                self._astray.add(key, message.offset() or 0)
+            else:
                 self._complain(error)
-                continue
-            batches.setdefault((message.topic() or "", message.partition() or 0), []).append(message)
         # A rebalance may have come in between: what was fetched before it belongs to another worker now, and must not
         # be committed from here, past what that worker still has to do.
         for key in self._given_away:
-            batches.pop(key, None)
+            brought.pop(key, None)
+        batches = {key: taken for key, some in brought.items() if (taken := self._gaps.sift(key, some))}
         if batches:
             self._handed_over.clear()
             self._call(self._hand_over, batches)
@@ -186,114 +207,57 @@ class Source:
                 if time.monotonic() > deadline:
                     raise StreamError(f"The Faust agent has taken no events for {HAND_OVER_SECONDS:g} s.")
 
+    def _bring_back(self) -> None:
+        """Read on from elsewhere, where the log or a gap in what has come of it asks for that."""
+        for key, way in self._astray.ways().items():
+            if way.is_deleted:
+                self._call(self._pass_over, key, way)
+            elif way.is_shorter:
+                self._forget([key])
+            self._gaps.begin(key, way.offset)
+            self._read_from(key, way.offset)
+        while self._gaps.look_again:
+            self._read_from(*self._gaps.look_again.popitem())
+
+    def _pass_over(self, key: tuple[str, int], way: Jump) -> None:
+        self._astray.pass_over(self._engine.partition(*key), way)
+
+    def _read_from(self, key: tuple[str, int], offset: int) -> None:
+        # seek() is refused where librdkafka has stopped to fetch for want of an offset (2.16, rd_kafka_toppar_seek).
+        self._consumer.incremental_unassign([TopicPartition(*key)])
+        self._consumer.incremental_assign([TopicPartition(*key, offset)])
+
     def _complain(self, error: KafkaError) -> None:
         if error.code() in _HOPELESS or error.fatal():
             raise broker.from_kafka(error, self._settings, topic=self._topic)
         self._log.warning("consume", error=error.str(), code=error.name())
 
-    def _hand_over(self, batches: dict[tuple[str, int], list[Message]]) -> None:
+    def _hand_over(self, batches: dict[tuple[str, int], Sequence[Message]]) -> None:
         found = [(self._engine.partition(topic, number), messages) for (topic, number), messages in batches.items()]
         if not self._app.put(found, self._handed_over.set):
             self._fail(StreamError("The Faust agent has stopped listening; nothing more is consumed."))
 
     def _regulate(self) -> None:
         """Pause partitions with too much in hand, resume those with room again."""
-        stream, parts = self._engine.stream, list(self._engine.parts.items())
-        full = {
-            key
-            for key, part in parts
-            if part.count >= stream.room or part.bytes >= stream.room_bytes or part.ahead >= stream.room * AHEAD_ROOMS
-        }
-        if pause := full - self._paused:
+        stream, parts = self._engine.stream, dict(self._engine.parts)
+        if pause := full(stream, parts) - self._paused:
             self._consumer.pause([TopicPartition(*key) for key in pause])
             self._paused |= pause
-        if not self._paused:
-            return
-        in_hand = dict(parts)
-        resume = {
-            key
-            for key in self._paused
-            if key not in in_hand
-            or (
-                in_hand[key].count <= stream.room // 2
-                and in_hand[key].bytes <= stream.room_bytes // 2
-                and in_hand[key].ahead <= stream.room * AHEAD_ROOMS // 2
-            )
-        }
-        if resume:
+        if resume := relieved(stream, parts, self._paused):
             self._paused -= resume
             owned = {(part.topic, part.partition) for part in self._consumer.assignment()}
             if still := resume & owned:
                 self._consumer.resume([TopicPartition(*key) for key in still])
 
-    def _commit_soon(self) -> None:
-        if self._under_way:
-            return
-        if progress := self._progress():
-            self._under_way = progress
-            try:
-                self._consumer.commit(offsets=_offsets(progress), asynchronous=True)
-            except KafkaException as error:
-                self._under_way = {}
-                self._log.warning("commit not sent, will try again", error=str(error))
-
-    def _progress(
-        self, keys: Collection[tuple[str, int]] | None = None
-    ) -> dict[tuple[str, int], tuple[Partition, Progress]]:
-        """What there is to commit, of these partitions or of all."""
-        found = {}
-        for part in self._engine.committable():
-            key = (part.topic, part.number)
-            if (keys is None or key in keys) and (progress := part.progress(self._metadata_bytes)):
-                found[key] = (part, progress)
-        return found
-
     def _commit_last(self) -> None:
         """Commit what is done, but wait for a broker that is away no longer than is of use."""
-        deadline = time.monotonic() + LAST_COMMIT_SECONDS
+        deadline = time.monotonic() + self._leave_seconds * LAST_COMMIT_SHARE
         while self._engine.committable() and time.monotonic() < deadline:
-            self._commit_soon()
+            self._commits.send_if_idle(self._consumer)
             # Serves the answer. A message that comes along is dropped: it isn't committed.
             self._consumer.poll(POLL_PAUSED_SECONDS)
         if left := self._engine.committable():
-            # What is not committed is delivered again to whoever has the partition next: late, not lost.
-            self._log.warning("last commit not done", partitions=sorted(part.number for part in left))
-
-    def _on_commit(self, error: KafkaError | None, offsets: Sequence[TopicPartition]) -> None:
-        under_way, self._under_way = self._under_way, {}
-        if error is None:
-            # With an error nothing was committed: where some partitions were, librdkafka reports none.
-            self._note_commit(under_way, offsets)
-            return
-        self._log.warning("commit refused, will try again", error=error.str())
-        if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
-            self._say_less()
-
-    def _note_commit(
-        self, sent: Mapping[tuple[str, int], tuple[Partition, Progress]], answers: Sequence[TopicPartition]
-    ) -> None:
-        for answer in answers:
-            if answer.error is None:
-                part, progress = sent[answer.topic, answer.partition]
-                part.committed(progress)
-            elif answer.error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
-                self._say_less()
-
-    def _say_less(self) -> None:
-        # The broker's offset.metadata.max.bytes is lower than its default.
-        self._metadata_bytes //= 2
-        self._log.warning("the broker takes less metadata with an offset", bytes=self._metadata_bytes)
-
-    def _commit_now(self, keys: Collection[tuple[str, int]]) -> None:
-        progress = self._progress(keys)
-        if not progress:
-            return
-        try:
-            answers = self._consumer.commit(offsets=_offsets(progress), asynchronous=False) or []
-            self._note_commit(progress, answers)
-        except KafkaException as error:
-            # What is not committed is delivered again to whoever has the partition next: late, not lost.
-            self._log.warning("last commit not done", error=str(error), partitions=sorted(n for _, n in keys))
+            self._commits.tell_uncommitted(left)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         self._log.info("assigned", topic=self._topic, partitions=sorted(part.partition for part in partitions))
@@ -302,6 +266,7 @@ class Source:
             if finished:
                 self._log.info("goes on behind what was finished", partition=part.partition, offset=part.offset)
             self._call(self._engine.assign, part.topic, part.partition, finished)
+            self._gaps.begin((part.topic, part.partition), part.offset)
         # With the offsets that the maps belong to, or librdkafka would ask for them again.
         self._consumer.incremental_assign(starts)
         self._call(self.assigned.set)
@@ -310,15 +275,24 @@ class Source:
         """Where to go on, with what was committed along."""
         if not partitions:
             return partitions
-        try:
-            found = self._consumer.committed(partitions, timeout=ASSIGN_WAIT_SECONDS)
-        except KafkaException as error:
-            # librdkafka asks for the offsets, too, for as long as it takes; what was committed along is missing.
-            self._log.warning("what was finished ahead is not known and runs again", error=str(error))
-            return partitions
+        deadline = time.monotonic() + ASSIGN_WAIT_SECONDS
+        while True:
+            try:
+                found = self._consumer.committed(partitions, timeout=max(0.1, deadline - time.monotonic()))
+                break
+            except KafkaException as error:
+                # librdkafka asks no second time where the coordinator is just moving (rd_kafka_committed, 2.16.0).
+                moves = error.args[0].code() in _COORDINATOR_MOVES and time.monotonic() < deadline
+                if moves and not self._halt.wait(COORDINATOR_WAIT_SECONDS):
+                    continue
+                # The offsets themselves it asks for as long as it takes; what was committed along is missing.
+                self._log.warning("what was finished ahead is not known and runs again", error=str(error))
+                return partitions
         for part in found:
             if part.error is not None:
                 part.offset, part.metadata = OFFSET_STORED, ""
+            elif part.offset < 0:
+                part.offset = self._first_start
         return found
 
     def _on_revoke(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
@@ -330,7 +304,9 @@ class Source:
                 quiet.result(REVOKE_WAIT_SECONDS + 5)
             except TimeoutError:
                 self._log.error("the event loop doesn't answer during a rebalance")
-            self._commit_now(keys)
+            # Without waiting for its answer, or all partitions would stand still while the group's coordinator is away.
+            # librdkafka lets go of partitions once its commits are answered (2.16, rd_kafka_assignment_serve).
+            self._commits.send(self._consumer, keys)
         self._log.info("revoked", topic=self._topic, partitions=sorted(number for _, number in keys))
         self._forget(keys)
 
@@ -342,6 +318,8 @@ class Source:
 
     def _forget(self, keys: Sequence[tuple[str, int]]) -> None:
         self._given_away.update(keys)
+        self._gaps.forget(keys)
+        self._astray.drop(keys)
         if paused := self._paused.intersection(keys):
             # Or they would still be paused should they come back.
             self._paused -= paused
@@ -365,9 +343,3 @@ class Source:
             self._call(self._fail, broker.from_kafka(error, self._settings, topic=self._topic))
         else:
             self._log.warning("kafka", error=error.str())
-
-
-def _offsets(progress: Mapping[tuple[str, int], tuple[Partition, Progress]]) -> list[TopicPartition]:
-    return [
-        TopicPartition(part.topic, part.number, done.offset, metadata=done.metadata) for part, done in progress.values()
-    ]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tidemill.runtime.orders import Orders
+from tidemill.runtime.recorder import Suspect, make_recorder, read_recorder, suspected
 
 REFUSED = frozenset({69, 78})
 """Exit statuses of a process that can't run where it is (`worker.EXIT_UNAVAILABLE`, `worker.EXIT_REFUSED`)."""
@@ -23,6 +24,10 @@ STEADY_SECONDS = 10.0
 FIRST_RESTART_SECONDS = 0.5
 MOST_RESTART_SECONDS = 30.0
 POLL_SECONDS = 0.1
+SUSPECT_SECONDS = 600.0
+"""How long after the last death events stay suspects; a pill is delivered again at once, not after an hour."""
+MOST_SUSPECTS = 1000
+"""They go to the process on its command line."""
 
 
 @dataclass
@@ -38,6 +43,8 @@ class Child:
     """Pipe that brings a byte once it consumes; None after that, or after its other end was closed."""
     told: int = 0
     """How often it was told to stop."""
+    recorder: int = -1
+    """Descriptor of its flight recorder."""
 
 
 class Supervisor:
@@ -55,6 +62,8 @@ class Supervisor:
         self._say = say
         self._signals = 0
         self._kill_at = float("inf")
+        self._suspects: list[Suspect] = []
+        self._last_death = 0.0
         self._was_up = False
         """Has any process consumed already? From then on every end is a reason to start another."""
 
@@ -84,13 +93,19 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         child.ready, descriptor = os.pipe()
         os.set_blocking(child.ready, False)
+        child.recorder = make_recorder()
+        if time.monotonic() > self._last_death + SUSPECT_SECONDS:
+            self._suspects = []
+        orders = replace(
+            self._orders,
+            ready_descriptor=descriptor,
+            recorder_descriptor=child.recorder,
+            suspects=self._suspects,
+        )
         try:
             child.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tidemill.runtime.process"),
-                    replace(self._orders, ready_descriptor=descriptor).to_argument(),
-                ],
-                pass_fds=(descriptor,),
+                [sys.executable, "-m", "tidemill.runtime.process", orders.to_argument()],
+                pass_fds=(descriptor, child.recorder),
                 # Its own group: Ctrl-C reaches the supervisor alone, which passes it on once.
                 start_new_session=True,
             )
@@ -112,6 +127,8 @@ class Supervisor:
 
     def _ended(self, child: Child, code: int, now: float) -> int:
         """Decide what follows the end of a process; returns the status that the supervisor should end with."""
+        in_work = read_recorder(child.recorder)
+        os.close(child.recorder)
         if self._signals:
             # One that a signal of ours reached before its first line of Python had nothing to finish.
             fine = code in (0, RECYCLE, -signal.SIGTERM)
@@ -119,6 +136,9 @@ class Supervisor:
         if code in REFUSED and not self._was_up:
             self._stop_all()
             return code
+        if in_work:
+            self._last_death = now
+            self._suspects = suspected(self._suspects, in_work)[:MOST_SUSPECTS]
         if now - child.started > STEADY_SECONDS or code == RECYCLE:
             child.delay = FIRST_RESTART_SECONDS
         wait = 0.0 if code == RECYCLE else child.delay

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,13 @@ from tidemill.runtime.engine import Engine
 from tidemill.runtime.invoke import Invoke
 from tidemill.runtime.outputs import Outputs
 from tidemill.runtime.source import Source
+from tidemill.runtime.suspicion import Alone, Suspicion
 from tidemill.runtime.watch import Watch
 from tidemill.telemetry import get_logger
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
+    from tidemill.runtime.recorder import Recorder, Suspect
     from tidemill.runtime.stream import Stream
 
 EXIT_OK = 0
@@ -58,6 +61,8 @@ class Worker:
         concurrency: Events in work at once per stream, instead of what each declares.
         drain_seconds: Time from the first signal to the end, whatever still runs.
         on_ready: Called once everything has started and events are consumed.
+        recorder: Where to note down what is in work; None for nowhere.
+        suspects: What was in work when an earlier process died.
     """
 
     def __init__(
@@ -68,16 +73,21 @@ class Worker:
         concurrency: int | None = None,
         drain_seconds: float = 25.0,
         on_ready: Callable[[], None] | None = None,
+        recorder: Recorder | None = None,
+        suspects: Sequence[Suspect] = (),
     ) -> None:
         self._streams = streams
         self._settings = settings
         self._concurrency = concurrency
         self._drain_seconds = drain_seconds
         self._on_ready = on_ready
+        self._recorder = recorder
+        self._suspects = suspects
         self._registry = Registry(settings)
         self._running: list[Running] = []
         self._stop = asyncio.Event()
         self._deadline: threading.Timer | None = None
+        self._ends_at = float("inf")
         self._log = get_logger("worker")
 
     async def run(self) -> int:
@@ -110,6 +120,7 @@ class Worker:
         self._deadline = threading.Timer(self._drain_seconds, self._deadline_passed)
         self._deadline.daemon = True
         self._deadline.start()
+        self._ends_at = time.monotonic() + self._drain_seconds
         self._stop.set()
 
     def _deadline_passed(self) -> None:
@@ -124,11 +135,20 @@ class Worker:
     async def _start(self) -> None:
         await asyncio.to_thread(check_topics, self._streams, self._settings)
         codec = Codec(self._registry)
-        for stream in self._streams:
+        alone = Alone()
+        for number, stream in enumerate(self._streams, start=1):
             concurrency = self._concurrency or stream.concurrency
             invoke = Invoke(stream, self._settings, concurrency)
             outputs = Outputs(stream, self._settings, codec)
-            engine = Engine(stream, codec, outputs, invoke)
+            engine = Engine(
+                stream,
+                codec,
+                outputs,
+                invoke,
+                recorder=self._recorder.of_stream(number) if self._recorder is not None else None,
+                suspicion=Suspicion([suspect for suspect in self._suspects if suspect.stream == number]),
+                alone=alone,
+            )
             app = FeedingApp(stream, self._settings, engine.feed)
             # From here on it is stopped in good order, should its or another's start fail.
             self._running.append(Running(stream, engine, outputs, app, Source(engine, app, self._settings)))
@@ -170,12 +190,15 @@ class Worker:
 
     async def _finish(self, running: Running) -> None:
         if not await running.engine.drain(self._drain_seconds * 0.6):
-            self._log.warning("handing back what is not finished", stream=running.stream.name)
+            events = sum(part.count for part in running.engine.parts.values())
+            self._log.warning("handing back what is not finished", stream=running.stream.name, events=events)
         await self._leave(running)
 
     async def _leave(self, running: Running) -> None:
         self._running.remove(running)
-        await running.source.stop()
+        # While the broker is away all of this takes as long as it may; what is kept back is for the outputs.
+        kept_seconds = self._drain_seconds * 0.15
+        await running.source.stop(max(0.0, self._ends_at - time.monotonic() - kept_seconds))
         await running.engine.stop()
         try:
             await running.outputs.close(self._drain_seconds * 0.1)

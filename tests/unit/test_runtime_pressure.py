@@ -1,0 +1,37 @@
+"""Which partitions are paused, and when they flow again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tidemill.runtime.pressure import AHEAD_ROOMS, full, relieved
+
+KEY = ("step.asked", 0)
+STREAM: Any = type("Stream", (), {"room": 100, "room_bytes": 1000})
+
+
+def part(count: int = 0, size: int = 0, ahead: int = 0) -> Any:
+    return type("Part", (), {"count": count, "bytes": size, "ahead": ahead})
+
+
+@pytest.mark.parametrize("some", [part(count=100), part(size=1000), part(ahead=100 * AHEAD_ROOMS)])
+def test_a_partition_is_full_at_any_of_its_limits(some: Any) -> None:
+    assert full(STREAM, {KEY: some}) == {KEY}
+    assert relieved(STREAM, {KEY: some}, {KEY}) == set()
+
+
+def test_below_all_of_them_it_is_not() -> None:
+    assert full(STREAM, {KEY: part(99, 999, 100 * AHEAD_ROOMS - 1)}) == set()
+
+
+def test_it_flows_again_once_half_of_every_limit_is_free() -> None:
+    half = part(50, 500, 50 * AHEAD_ROOMS)
+    assert relieved(STREAM, {KEY: half}, {KEY}) == {KEY}
+    for more in (part(51, 500), part(50, 501), part(50, 500, 50 * AHEAD_ROOMS + 1)):
+        assert relieved(STREAM, {KEY: more}, {KEY}) == set()
+
+
+def test_one_that_went_elsewhere_is_paused_no_more() -> None:
+    assert relieved(STREAM, {}, {KEY}) == {KEY}

@@ -1,0 +1,149 @@
+"""What becomes of a unit after a try: done, again later, a batch's events one by one, or a dead letter.
+
+A unit ends in exactly one way; only when it is done, or its dead letter is written, does it count for the offset (I1).
+All methods run on the event loop, and let out no exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from tidemill.errors import TidemillError
+from tidemill.runtime.burial import bury, hold_seconds
+from tidemill.runtime.error_text import brief
+from tidemill.runtime.executors import ExecutorFault, StuckHandler
+from tidemill.runtime.outputs import is_held
+from tidemill.runtime.partition import Unit, facts_of
+
+if TYPE_CHECKING:
+    import structlog
+
+    from tidemill.event import Event
+    from tidemill.runtime.outputs import Outputs
+    from tidemill.runtime.ready import Ready
+    from tidemill.runtime.recorder import StreamRecorder
+    from tidemill.runtime.stream import Stream
+    from tidemill.runtime.work import Output
+
+
+class Outcomes:
+    """Settles the units of one stream.
+
+    Args:
+        stream: Its retry policy counts.
+        outputs: Publishes what its handler returns, and dead letters.
+        ready: Where units go that may start again.
+        spawn: Runs a coroutine beside the slots, and looks after it.
+        give_up: Called where this process can't go on, with the reason if none like it could.
+        recorder: Where to note down what the next process must know; None for nowhere.
+        log: For all that doesn't go well.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        outputs: Outputs,
+        ready: Ready,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        give_up: Callable[[TidemillError | None], None],
+        recorder: StreamRecorder | None,
+        log: structlog.stdlib.BoundLogger,
+    ) -> None:
+        self.finished = 0
+        """Events done since the start, dead letters included."""
+        self._stream = stream
+        self._outputs = outputs
+        self._ready = ready
+        self._spawn = spawn
+        self._give_up = give_up
+        self._recorder = recorder
+        self._random = Random()
+        self._log = log
+
+    async def publish(self, unit: Unit, events: list[Event[Any]], outputs: list[Output]) -> None:
+        """Publish what a unit's handler has returned; it is done once all of that is acknowledged."""
+        await self._outputs.publish(unit, events, outputs, self._published)
+
+    def _published(self, unit: Unit, error: Exception | None) -> None:
+        if not unit.part.alive:
+            unit.part.running -= 1
+        elif error is None:
+            self.done(unit)
+        else:
+            self._not_published(unit, error)
+
+    def _not_published(self, unit: Unit, error: Exception) -> None:
+        if is_held(error) and unit.part.alive:
+            # The handler has done its part: this try doesn't count, or a broker's absence would make dead letters.
+            unit.attempt -= 1
+            self.hold(unit, "outputs can't be published, the event waits", error)
+        else:
+            self.fail(unit, error)
+
+    def done(self, unit: Unit) -> None:
+        """Its handler has succeeded, and there is nothing to publish, or it is published."""
+        if self._stream.log_each:
+            self._log.info("done", **facts_of(unit))
+        self._settle(unit)
+
+    def _settle(self, unit: Unit) -> None:
+        """The messages of this try are through, one way or the other."""
+        part = unit.part
+        part.running -= 1
+        self.finished += unit.count
+        following = part.finish(unit)
+        if following is not None:
+            self._ready.put(following)
+
+    def fail(self, unit: Unit, error: Exception) -> None:
+        """A try has failed: by the policy that is another one, later, or a dead letter."""
+        if not unit.part.alive:
+            unit.part.running -= 1
+        elif isinstance(error, ExecutorFault):
+            self._log.critical("handlers can't be run", **facts_of(unit), error=brief(error))
+            unit.part.running -= 1
+            self._give_up(error)
+        elif unit.count > 1:
+            if isinstance(error, StuckHandler) and self._recorder is not None:
+                # Or the process that takes this one's place would be given the same batch, and get stuck in it.
+                self._recorder.note(self._recorder.take_place(), unit)
+            self._log.warning("batch failed, trying one by one", **facts_of(unit), error=brief(error))
+            self.one_by_one(unit)
+        elif self._stream.retry.may_retry(error, unit.attempt):
+            delay = self._stream.retry.delay_seconds(unit.attempt, self._random)
+            in_seconds = round(delay, 3)
+            self._log.warning("failed, will try again", **facts_of(unit), error=brief(error), in_seconds=in_seconds)
+            self._try_later(unit, delay)
+        else:
+            self.bury(unit, error, unit.attempt)
+
+    def one_by_one(self, unit: Unit) -> None:
+        """Try the events of a batch singly, so that those that are fine get through."""
+        unit.part.running -= 1
+        for single in unit.part.split(unit):
+            self._ready.put(single)
+
+    def _try_later(self, unit: Unit, delay_seconds: float) -> None:
+        unit.part.running -= 1
+        asyncio.get_running_loop().call_later(delay_seconds, self._ready.put, unit)
+
+    def hold(self, unit: Unit, what: str, error: Exception) -> None:
+        """Try again later, without counting it: it is nobody's fault here."""
+        delay = hold_seconds(unit.holds)
+        unit.holds += 1
+        self._log.error(what, **facts_of(unit), error=brief(error), in_seconds=delay)
+        self._try_later(unit, delay)
+
+    def bury(self, unit: Unit, error: Exception, attempts: int) -> None:
+        """Write the dead letter of a unit of one message; it counts as finished once that is acknowledged."""
+        self._spawn(self._bury(unit, error, attempts))
+
+    async def _bury(self, unit: Unit, error: Exception, attempts: int) -> None:
+        written = await bury(unit, error, attempts, self._outputs, self._log)
+        if written and unit.part.alive:
+            self._settle(unit)
+        else:
+            unit.part.running -= 1

@@ -1,0 +1,51 @@
+"""Back-pressure: which partitions have too much in hand, and which have room again. No I/O, no asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tidemill.runtime.partition import Partition
+    from tidemill.runtime.stream import Stream
+
+Key = tuple[str, int]
+"""Topic and partition."""
+
+AHEAD_ROOMS = 4
+"""Finished events behind one that isn't, as a multiple of the stream's room, from which on a partition is paused: only
+their offsets are held, and the map of them has to fit into a commit."""
+
+
+def full(stream: Stream, parts: Mapping[Key, Partition]) -> set[Key]:
+    """Partitions that have reached a limit.
+
+    Args:
+        stream: Its limits.
+        parts: What is in hand.
+    """
+    most_ahead = stream.room * AHEAD_ROOMS
+    return {
+        key
+        for key, part in parts.items()
+        if part.count >= stream.room or part.bytes >= stream.room_bytes or part.ahead >= most_ahead
+    }
+
+
+def relieved(stream: Stream, parts: Mapping[Key, Partition], paused: Set[Key]) -> set[Key]:
+    """Of the paused partitions those that have half of every limit free again, or are not here any more.
+
+    Args:
+        stream: Its limits.
+        parts: What is in hand.
+        paused: Those that were full.
+    """
+    return {key for key in paused if key not in parts or _is_half_empty(stream, parts[key])}
+
+
+def _is_half_empty(stream: Stream, part: Partition) -> bool:
+    return (
+        part.count <= stream.room // 2
+        and part.bytes <= stream.room_bytes // 2
+        and part.ahead <= stream.room * AHEAD_ROOMS // 2
+    )
