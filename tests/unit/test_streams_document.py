@@ -104,7 +104,7 @@ def test_its_events_of_the_log_are_those_that_the_runtime_logs() -> None:
     [
         ("If it hasn't stopped after 5 s", thread.STOP_GRACE_SECONDS == watch.STOP_GRACE_SECONDS == 5),
         ("stands still for 60 s", watch.BLOCKED_SECONDS == 60),
-        ("every 0.5 s", source.COMMIT_EVERY_SECONDS == 0.5),
+        ("every 0.1 s", source.COMMIT_EVERY_SECONDS == 0.1),
         ("lets what runs finish for 5 s", source.REVOKE_WAIT_SECONDS == 5),
         ("(1,000 events at most)", source.BATCH == 1000),
         ("after 0.5 s, and after twice as long each time up to 30 s", supervisor.FIRST_RESTART_SECONDS == 0.5),

@@ -85,8 +85,13 @@ class Commits:
             self._log.warning("commit refused, will try again", error=error.str())
             if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE:
                 self._say_less()
-        if gone := [part for part, _ in sent.values() if part.uncommitted and not part.alive]:
-            self.tell_uncommitted(gone)
+        gone = [part for part, _ in sent.values() if part.uncommitted and not part.alive]
+        if left := [part for part in gone if not self._is_under_way(part)]:
+            self.tell_uncommitted(left)
+
+    def _is_under_way(self, part: Partition) -> bool:
+        """Whether a later commit than the one that was just answered holds this assignment of a partition."""
+        return any(part is held for sent in self._under_way for held, _ in sent.values())
 
     def tell_uncommitted(self, parts: Sequence[Partition]) -> None:
         """Say what is delivered again to whoever has these partitions next: late, not lost."""

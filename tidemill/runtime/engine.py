@@ -82,7 +82,7 @@ class Engine:
         self._stopped = False
         self._log = get_logger("stream").bind(stream=stream.name)
         self._on_task_end = self._task_ended
-        self._outcomes = Outcomes(stream, outputs, self._ready, self._spawn, self._wind_up, self._recorder, self._log)
+        self._outcomes = Outcomes(stream, outputs, self._ready, self._spawn, self.wind_up, self._recorder, self._log)
 
     def start(self, concurrency: int) -> None:
         """Open so many slots."""
@@ -104,14 +104,14 @@ class Engine:
         if error is not None:
             # A fault of this module, not of a handler: its unit stays unfinished, so nothing is committed past it.
             self._log.critical("a task ended by an error of the runtime", exc_info=error)
-            self._wind_up()
+            self.wind_up()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_task_end)
 
-    def _wind_up(self, fault: TidemillError | None = None) -> None:
+    def wind_up(self, fault: TidemillError | None = None) -> None:
         """This process can't go on: start nothing more, let the rest finish, be replaced."""
         self.fault = self.fault or fault
         self._stopping = True
@@ -164,7 +164,7 @@ class Engine:
             # Were these just missing, later ones would be committed past them.
             self._log.critical("events could not be taken in hand", partition=part.number, exc_info=True)
             part.close()
-            self._wind_up()
+            self.wind_up()
         ready.wake()
 
     def _units(self, part: Partition, messages: Sequence[Message]) -> list[Unit]:
@@ -224,7 +224,7 @@ class Engine:
             self._after_cancellation(slot, unit, error)
             return False
         if isinstance(error, StuckHandler):
-            self._wind_up()
+            self.wind_up()
         if not part.alive:
             part.running -= 1
         elif error is not None:
@@ -252,7 +252,7 @@ class Engine:
     def _after_cancellation(self, slot: Slot, unit: Unit, error: BaseException | None) -> None:
         """Settle the unit of a handler that was told to stop, whatever it made of that, and replace its slot."""
         if isinstance(error, StuckHandler):
-            self._wind_up()
+            self.wind_up()
         if slot.left:
             return  # The watch has done all this.
         self._replace(slot)
@@ -310,7 +310,7 @@ class Engine:
                 slot.tell_to_stop()
             elif now > slot.overdue_since + grace_seconds:
                 slot.left = True
-                self._wind_up()
+                self.wind_up()
                 self._replace(slot)
                 self._tasks.add(slot.task)
                 slot.task.add_done_callback(self._tasks.discard)

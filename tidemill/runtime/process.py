@@ -15,7 +15,7 @@ signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 signal.signal(signal.SIGINT, lambda *_: os._exit(0))
 
 
-COLLECT_AFTER = (50_000, 20, 20)
+COLLECT_AFTER = (50_000, 10, 10)
 """Thresholds of the garbage collector's generations, in objects and in collections of the generation before."""
 
 

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from tidemill.runtime.astray import Jump
     from tidemill.runtime.engine import Engine
 
-COMMIT_EVERY_SECONDS = 0.5
+COMMIT_EVERY_SECONDS = 0.1
+"""What was finished since the last commit runs again after a kill, so this is short."""
+COMMIT_SHARE = 0.02
+"""Most of the time that may go into making commits: with very many partitions they come less often."""
 REVOKE_WAIT_SECONDS = 5.0
 """How long a rebalance waits for running handlers of partitions that go elsewhere."""
 LEAVE_SECONDS = 5.0
@@ -135,15 +138,16 @@ class Source:
             self._consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
-            last_commit = time.monotonic()
+            next_commit = time.monotonic()
             while not self._halt.is_set():
                 self._wait_while_sated()
                 self._poll()
                 self._bring_back()
                 self._regulate()
-                if time.monotonic() - last_commit >= COMMIT_EVERY_SECONDS:
-                    last_commit = time.monotonic()
+                if (started := time.monotonic()) >= next_commit:
                     self._commits.send_if_idle(self._consumer)
+                    took = time.monotonic() - started
+                    next_commit = started + max(COMMIT_EVERY_SECONDS, took / COMMIT_SHARE)
             self._commit_last()
         except KafkaException as error:
             self._call(self._fail, broker.from_kafka(error.args[0], self._settings, topic=self._topic))

@@ -1,4 +1,4 @@
-"""The watch: time limits of handlers, and an event loop that doesn't turn any more.
+"""The watch: time limits of handlers, an event loop that doesn't turn any more, and a clock that was set back.
 
 It looks at progress, not at whether the process lives: a worker that answers its group but handles nothing is dead.
 """
@@ -24,6 +24,10 @@ STOP_GRACE_SECONDS = 5.0
 BLOCKED_SECONDS = 60.0
 """How long the event loop may stand still: then the process ends, and its events go to another."""
 BLOCKED_EXIT = 73
+SET_BACK_SECONDS = 5.0
+"""From which on a clock that was set back ends the process: librdkafka's threads wait by the clock, not by a timer
+(librdkafka 2.16.0, tinycthread_extra.c, cnd_timedwait_abs), and those that wait just then sleep so much longer. Outputs
+then stay unacknowledged, and their time limits don't come."""
 TICK_SECONDS = 0.25
 
 
@@ -40,6 +44,7 @@ class Watch:
         self._blocked_seconds = blocked_seconds
         self._beat = time.monotonic()
         self._stop = threading.Event()
+        self._clock_ahead = time.time() - time.monotonic()
         shortest = min((e.stream.timeout for e in engines if e.stream.timeout is not None), default=TICK_SECONDS * 4)
         self._tick = max(0.005, min(TICK_SECONDS, shortest / 4))
 
@@ -51,10 +56,19 @@ class Watch:
             while True:
                 await asyncio.sleep(self._tick)
                 now = self._beat = time.monotonic()
+                self._look_at_clock(now)
                 for engine in self._engines:
                     engine.check_deadlines(now, STOP_GRACE_SECONDS)
         finally:
             self._stop.set()
+
+    def _look_at_clock(self, now: float) -> None:
+        ahead = time.time() - now
+        back_seconds, self._clock_ahead = self._clock_ahead - ahead, ahead
+        if back_seconds > SET_BACK_SECONDS:
+            get_logger("watch").error("the clock was set back", seconds=round(back_seconds, 1))
+            for engine in self._engines:
+                engine.wind_up()
 
     def _watch_loop(self) -> None:
         while True:
