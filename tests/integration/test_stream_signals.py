@@ -7,14 +7,13 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.integration.steps import StepAsked
 from tests.integration.stream_samples import ledger, ledger_process
 from tests.integration.worker_program import gone, noted, tidemill_worker, worker_process
-from tests.integration.working import lag, paused_broker, prepare, publish, wait_until
+from tests.integration.working import lag, prepare, publish, wait_until
 from tidemill.config import Settings
 
 LEDGER = "tests.integration.stream_samples:ledger"
@@ -107,25 +106,6 @@ def test_sigterm_at_any_moment_of_the_start_ends_in_good_order(settings: Setting
             assert supervisor.end() in ((0, -signal.SIGTERM) if not below else (0,)), supervisor.said
             gone(below)
             assert "Traceback" not in supervisor.said
-
-
-def test_sigterm_while_the_broker_is_away_ends_soon_and_loses_nothing(
-    settings: Settings, tmp_path: Path, stack: Any
-) -> None:
-    prepare(settings)
-    publish(settings, slow_steps(2, 0))
-    with worker_process(settings, tmp_path, LEDGER) as worker:
-        wait_until(lambda: len(noted(tmp_path, "DONE")) == 20, "all is done")
-        with paused_broker(stack, settings):
-            started = time.monotonic()
-            status = worker.end()
-            took = time.monotonic() - started
-    assert status == 0
-    assert took < 8
-    with worker_process(settings, tmp_path, LEDGER) as worker:
-        # What could not be committed runs again, once the group has noticed that the first worker is gone.
-        wait_until(lambda: lag(settings, ledger) == 0, "all is committed")
-        assert worker.end() == 0
 
 
 def test_ctrl_c_ends_supervisor_workers_and_pools(settings: Settings, tmp_path: Path) -> None:
