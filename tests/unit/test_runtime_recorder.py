@@ -48,6 +48,9 @@ def test_what_is_not_in_work_any_more_is_no_suspect() -> None:
     assert read_recorder(descriptor)
     of_stream.give_back(place)
     assert read_recorder(descriptor) == []
+    of_stream.note(of_stream.take_place(), unit)
+    recorder.clear_all()
+    assert read_recorder(descriptor) == []
     os.close(descriptor)
 
 

@@ -100,6 +100,10 @@ class Recorder:
         self.free = list(range(_ENTRY.size, _ENTRY.size * PLACES, _ENTRY.size))
         """Places that nobody has; the first one is for all who come when the others are taken."""
 
+    def clear_all(self) -> None:
+        """Nothing is in work: what runs is not to blame for the end that follows."""
+        self.memory[:] = bytes(len(self.memory))
+
     def of_stream(self, number: int) -> StreamRecorder:
         """As one stream writes it.
 

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.telemetry import get_logger
@@ -36,11 +36,16 @@ class Watch:
 
     Args:
         engines: What to watch.
+        on_set_back: Called where the clock was set back: what waits by it sleeps for as long, and this process is to be
+            replaced.
         blocked_seconds: How long the loop may stand still.
     """
 
-    def __init__(self, engines: Sequence[Engine], blocked_seconds: float = BLOCKED_SECONDS) -> None:
+    def __init__(
+        self, engines: Sequence[Engine], on_set_back: Callable[[], None], blocked_seconds: float = BLOCKED_SECONDS
+    ) -> None:
         self._engines = engines
+        self._on_set_back = on_set_back
         self._blocked_seconds = blocked_seconds
         self._beat = time.monotonic()
         self._stop = threading.Event()
@@ -67,8 +72,7 @@ class Watch:
         back_seconds, self._clock_ahead = self._clock_ahead - ahead, ahead
         if back_seconds > SET_BACK_SECONDS:
             get_logger("watch").error("the clock was set back", seconds=round(back_seconds, 1))
-            for engine in self._engines:
-                engine.wind_up()
+            self._on_set_back()
 
     def _watch_loop(self) -> None:
         while True:

@@ -35,6 +35,8 @@ EXIT_UNAVAILABLE = 69
 """Kafka or the registry isn't there (EX_UNAVAILABLE of sysexits.h)."""
 EXIT_HARD = 70
 """The deadline passed, or a second signal came, before everything was finished."""
+CLOCK_DRAIN_SECONDS = 2.0
+"""Time to the end of a process whose clock was set back."""
 EXIT_RECYCLE = 75
 """A handler could not be stopped; start this process again."""
 EXIT_REFUSED = 78
@@ -88,6 +90,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._deadline: threading.Timer | None = None
         self._ends_at = float("inf")
+        self._hard_status = EXIT_HARD
         self._log = get_logger("worker")
 
     async def run(self) -> int:
@@ -127,10 +130,18 @@ class Worker:
         self._log.error("not finished in time, ending now", seconds=self._drain_seconds)
         self._leave_hard()
 
-    @staticmethod
-    def _leave_hard() -> None:
+    def _clock_set_back(self) -> None:
+        # librdkafka may sleep: a long farewell would only be a long stall. No event is at fault for it, either.
+        self._drain_seconds = min(self._drain_seconds, CLOCK_DRAIN_SECONDS)
+        self._hard_status = EXIT_RECYCLE
+        for running in self._running:
+            running.engine.wind_up()
+
+    def _leave_hard(self) -> None:
+        if self._hard_status == EXIT_RECYCLE and self._recorder is not None:
+            self._recorder.clear_all()
         sys.stderr.flush()
-        os._exit(EXIT_HARD)
+        os._exit(self._hard_status)
 
     async def _start(self) -> None:
         await asyncio.to_thread(check_topics, self._streams, self._settings)
@@ -161,7 +172,7 @@ class Worker:
 
     async def _until_told(self) -> int:
         told = asyncio.create_task(self._stop.wait())
-        watch = asyncio.create_task(Watch([running.engine for running in self._running]).run())
+        watch = asyncio.create_task(Watch([running.engine for running in self._running], self._clock_set_back).run())
         recycled = [asyncio.create_task(running.engine.recycle.wait()) for running in self._running]
         failed = [running.source.failed for running in self._running]
         ended: list[asyncio.Future[Any]] = [watch, *failed]
