@@ -112,7 +112,8 @@ def _clock(field: Field) -> Clock:
 
 
 NEMESES = [
-    Nemesis("step-clock", 2, step_the_clock, around=stepping_clock),
+    # A clock that is set back ends all workers at once, and one that ends hard keeps its partitions for 6 s.
+    Nemesis("step-clock", 2, step_the_clock, most_stall_seconds=15.0, around=stepping_clock),
     # Nothing is promised: clocks off by minutes are in the failure model, by hours they aren't.
     Nemesis("leap-clock", 1, leap_the_clock, most_stall_seconds=None, around=stepping_clock),
 ]

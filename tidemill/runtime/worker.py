@@ -35,7 +35,7 @@ EXIT_UNAVAILABLE = 69
 """Kafka or the registry isn't there (EX_UNAVAILABLE of sysexits.h)."""
 EXIT_HARD = 70
 """The deadline passed, or a second signal came, before everything was finished."""
-CLOCK_DRAIN_SECONDS = 2.0
+CLOCK_DRAIN_SECONDS = 4.0
 """Time to the end of a process whose clock was set back."""
 EXIT_RECYCLE = 75
 """A handler could not be stopped; start this process again."""
