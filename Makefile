@@ -3,13 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-unit lint format up down bench lock clean
+.PHONY: help demo test test-unit lint format up down bench bench-peers storm lock clean
 
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Tidemill needs Python 3.11 or newer, this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 $(MAKECMDGOALS)")'
@@ -44,12 +45,27 @@ up: $(STAMP) ## Start Kafka and the schema registry on this machine
 down: $(STAMP) ## Stop them
 	@$(BIN)/tidemill down $(ARGS)
 
-bench: $(STAMP) ## Measure speed beside the bare clients, in one run (ARGS=--help)
+bench: $(STAMP) ## Measure speed beside the bare client and Faust, in one run (ARGS=--help)
 	@$(BIN)/python -m bench $(ARGS)
+
+# Celery, dramatiq, FastStream and quixstreams hold back what Tidemill needs, so they get an environment of their own.
+$(PEERS)/.installed: requirements/peers.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@printf '*\n' > $(PEERS)/.gitignore
+	@echo "Installing the hash-locked peers into $(PEERS) ..."
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/peers.txt
+	@touch $@
+
+bench-peers: $(STAMP) $(PEERS)/.installed ## The same beside Celery, dramatiq, FastStream and quixstreams, too
+	@$(BIN)/python -m bench $(ARGS)
+
+storm: $(STAMP) ## A storm on three brokers, with a report (MINUTES=30 SEED=1)
+	@$(BIN)/python -m tests.crash.storm --seconds $$(( $(or $(MINUTES),30) * 60 )) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lock: $(STAMP) ## Compile the lock files again from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --all-extras --group dev pyproject.toml -o requirements/dev.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra image -c requirements/dev.txt pyproject.toml -o requirements/worker.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements/peers.in -o requirements/peers.txt
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

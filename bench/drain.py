@@ -1,57 +1,97 @@
-"""Draining a backlog with a stream that does nothing: one process, Avro decoding and the full envelope.
+"""Draining a backlog: handlers that do nothing, and handlers that wait for 10 ms; and what an event costs in CPU time.
 
-Beside it, in turn: a bare confluent-kafka + fastavro loop, and plain Faust with the same decoding.
+From the first event handled to the last, all contenders in turn, round by round. CPU time is that of the worker's
+processes, user and system, over the same events.
 """
 
 from __future__ import annotations
 
-import sys
-import tempfile
-from pathlib import Path
+import time
+from dataclasses import dataclass
 
-from bench.events import ordinary_event
+from bench.contenders.catalogue import Contender, Kind
 from bench.figures import Figure, median_of, ratios
-from bench.programs import environment, running, wait_for_report, worker
-from tidemill.config import Settings
-from tidemill.publisher import Publisher
+from bench.ground import Course, Ground, fill, fill_json
+from bench.programs import Program
+
+MOST_SECONDS = 120.0
 
 
-def run(settings: Settings, quick: bool) -> list[Figure]:
-    """Measure; the backlog is made first."""
-    count, few, rounds = (100_000, 20_000, 1) if quick else (400_000, 40_000, 3)
-    _fill(settings, count)
-    rates: dict[str, list[float]] = {"noop": [], "noop-batch": [], "bare": [], "faust": []}
-    for number in range(rounds):
-        for name in rates:
-            rates[name].append(_rate(settings, name, few if name == "faust" else count, number))
-    bare = rates["bare"]
-    return [
-        median_of("bare confluent-kafka + fastavro loop", bare, "events/s"),
-        median_of("no-op stream, one process", rates["noop"], "events/s"),
-        median_of("no-op stream beside the bare loop", ratios(rates["noop"], bare), "x", least=0.5),
-        median_of("no-op stream of batches", rates["noop-batch"], "events/s"),
-        median_of("no-op batches beside the bare loop", ratios(rates["noop-batch"], bare), "x"),
-        median_of("plain Faust with the same decoding", rates["faust"], "events/s"),
-        median_of("no-op stream beside plain Faust", ratios(rates["noop"], rates["faust"]), "x", least=6),
-    ]
+@dataclass(frozen=True)
+class Drained:
+    """One backlog handled."""
+
+    events_per_second: float
+    cpu_microseconds: float
+    """Of the worker's processes, per event."""
 
 
-def _fill(settings: Settings, count: int) -> None:
-    # Uncompressed, since plain Faust's consumer reads lz4 only with a further package.
-    with Publisher(settings.model_copy(update={"compression": "none"})) as publisher:
-        for number in range(count):
-            publisher.publish(ordinary_event(number))
+def drain(program: Program, count: int) -> Drained:
+    """Watch a worker until it has handled so many events.
+
+    Args:
+        program: The worker, just started.
+        count: Events that are there for it.
+    """
+    begun = program.wait_until(lambda reading: reading.count > 0, MOST_SECONDS)
+    cpu_seconds = program.cpu_seconds()
+    first_at = begun.first_at or 0.0
+    program.wait_until(lambda reading: reading.count >= count, MOST_SECONDS)
+    seconds = time.monotonic() - first_at
+    cpu_seconds = program.cpu_seconds() - cpu_seconds
+    return Drained(count / seconds, cpu_seconds / max(1, count - begun.count) * 1e6)
 
 
-def _rate(settings: Settings, name: str, count: int, number: int) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.json"
-        variables = environment(settings, BENCH_COUNT=str(count), BENCH_REPORT=str(report), BENCH_DATADIR=folder)
-        if name in ("bare", "faust"):
-            arguments = [sys.executable, "-m", "bench.streams", name, str(count)]
-        else:
-            # Every round reads from the beginning: a group of its own, but the topic without a namespace.
-            arguments = worker(f"bench.rounds:{name.replace('-', '_')}_{number}")
-        with running(arguments, variables) as process:
-            found = wait_for_report(report, process, 90)
-        return float(found["count"] / found["seconds"])
+def run(ground: Ground) -> list[Figure]:
+    """Measure both kinds of handler."""
+    counts = {"avro": 0, "json": 0}
+    for contender in ground.contenders:
+        if contender.wire in counts:
+            counts[contender.wire] = max(counts[contender.wire], *map(ground.few, contender.drain_counts.values()))
+    course = ground.course("drain")
+    fill(course, counts["avro"])
+    fill_json(course, counts["json"])
+    found: dict[tuple[str, Kind], list[Drained]] = {}
+    for number in ground.rounds:
+        kinds: tuple[Kind, ...] = ("noop", "noop-batch", "wait")
+        for kind in kinds:
+            for contender in ground.contenders:
+                if kind in contender.drain_counts:
+                    group = f"{contender.key}-{kind}-{number}"
+                    found.setdefault((contender.key, kind), []).append(_round(ground, contender, kind, course, group))
+    return _figures(ground, found)
+
+
+def _round(ground: Ground, contender: Contender, kind: Kind, course: Course, group: str) -> Drained:
+    count = ground.few(contender.drain_counts[kind])
+    if contender.wire == "redis":
+        ground.empty_redis()
+        ground.publish(contender, course, count, kind=kind)
+    with ground.working(contender, kind, course, group) as program:
+        drained = drain(program, count)
+    ground.say(f"{group}: {drained.events_per_second:,.0f} events/s, {drained.cpu_microseconds:,.1f} µs of CPU each")
+    return drained
+
+
+def _figures(ground: Ground, found: dict[tuple[str, Kind], list[Drained]]) -> list[Figure]:
+    figures = []
+    titles: dict[Kind, str] = {"noop": "no-op", "noop-batch": "no-op in batches", "wait": "10 ms of waiting"}
+    rates = {key: [each.events_per_second for each in rounds] for key, rounds in found.items()}
+    for kind, title in titles.items():
+        for contender in ground.contenders:
+            key = (contender.key, kind)
+            if key not in found:
+                continue
+            least = 20_000 if key == ("tidemill", "wait") else None
+            cpu = [each.cpu_microseconds for each in found[key]]
+            figures += [
+                median_of(title, rates[key], "events/s", contender=contender.key, least=least),
+                median_of(f"{title}, CPU per event", cpu, "µs", contender=contender.key),
+            ]
+    bare = rates["bare", "noop"]
+    for kind, least_share in (("noop", 0.65), ("noop-batch", 0.85)):
+        share = ratios(rates["tidemill", kind], bare)
+        figures.append(
+            median_of(f"{titles[kind]}, beside the bare loop", share, "x", contender="tidemill", least=least_share)
+        )
+    return figures

@@ -1,14 +1,10 @@
-"""What a measurement returns, and the facts of the machine it was taken on."""
+"""What a measurement returns: a number with its rounds and, where one was promised, its target. Computes only."""
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -17,25 +13,37 @@ class Figure:
 
     Args:
         name: What was measured.
-        value: The median.
+        value: The median of the rounds; None where it could not be reached, as `note` says.
         unit: Its unit.
-        low: Smallest of the rounds.
-        high: Largest of the rounds.
+        contender: Whose it is, by key.
+        rounds: All rounds.
+        at: On a curve of growth: what it was measured at.
         target: What it should reach, in words; empty if nothing was promised.
         met: Whether it does.
+        note: What has to be said about it.
     """
 
     name: str
-    value: float
+    value: float | None
     unit: str
-    low: float
-    high: float
+    contender: str = ""
+    rounds: tuple[float, ...] = ()
+    at: float | None = None
     target: str = ""
     met: bool | None = None
+    note: str = ""
 
 
 def median_of(
-    name: str, values: Sequence[float], unit: str, *, least: float | None = None, most: float | None = None
+    name: str,
+    values: Sequence[float],
+    unit: str,
+    *,
+    contender: str = "",
+    at: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    note: str = "",
 ) -> Figure:
     """The figure of several rounds, held against its target.
 
@@ -43,8 +51,11 @@ def median_of(
         name: What was measured.
         values: One per round.
         unit: Their unit.
+        contender: Whose it is.
+        at: What it was measured at.
         least: The median should be at least this.
         most: The median should be at most this.
+        note: What has to be said about it.
     """
     middle = statistics.median(values)
     target, met = "", None
@@ -52,29 +63,14 @@ def median_of(
         target, met = f"at least {least:g}", middle >= least
     if most is not None:
         target, met = f"at most {most:g}", middle <= most
-    return Figure(name, middle, unit, min(values), max(values), target, met)
+    return Figure(name, middle, unit, contender, tuple(values), at, target, met, note)
+
+
+def not_reached(name: str, unit: str, *, contender: str, note: str) -> Figure:
+    """A figure for what couldn't be measured, and why."""
+    return Figure(name, None, unit, contender, note=note)
 
 
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
     """How many times as fast ours was, round by round, since rounds side by side meet the same machine."""
     return [a / b for a, b in zip(ours, theirs, strict=True)]
-
-
-def machine_facts() -> dict[str, str | int]:
-    """What a reader has to know to compare figures."""
-    cpu = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-            if line.startswith("model name")
-        ),
-        platform.processor(),
-    )
-    packages = ("confluent-kafka", "fastavro", "faust-streaming", "pillow")
-    return {
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.release()}",
-        "processor": cpu,
-        "processors": len(os.sched_getaffinity(0)),
-        **{package: version(package) for package in packages},
-    }

@@ -15,9 +15,10 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from bench.figures import Figure, median_of
+from bench.figures import Figure, median_of, ratios
+from bench.ground import Ground, program_variables
 from bench.photographs import photographs
-from bench.programs import environment, running
+from bench.programs import running
 from streams.image.encode import EXTENSIONS
 from streams.image.render import render
 from streams.image.settings import ImageSettings
@@ -27,6 +28,7 @@ from tidemill.events import ImageProcessed, ImageRequested, Rendition
 from tidemill.publisher import Publisher
 from tidemill.tail import Tail
 
+TITLE = "12-megapixel JPEG to 1600, 800 and 200 px, two processes"
 PROCESSES = 2
 COUNT, QUICK_COUNT = 200, 20
 RENDITIONS = (
@@ -36,21 +38,21 @@ RENDITIONS = (
 )
 
 
-def run(settings: Settings, quick: bool) -> list[Figure]:
+def run(ground: Ground) -> list[Figure]:
     """Images per second of the stream and of the bare loop, in turn."""
-    paths = photographs(settings.cache_dir, QUICK_COUNT if quick else COUNT)
+    paths = photographs(ground.settings.cache_dir, QUICK_COUNT if ground.quick else COUNT)
     ours: list[float] = []
     bare: list[float] = []
-    for _ in range(1 if quick else 3):
+    for _ in ground.rounds:
         with tempfile.TemporaryDirectory() as out:
             bare.append(bare_images_per_second(paths, Path(out)))
         with tempfile.TemporaryDirectory() as out:
-            ours.append(stream_images_per_second(settings, paths, Path(out)))
-    beside = [a / b for a, b in zip(ours, bare, strict=True)]
+            ours.append(stream_images_per_second(ground.settings, paths, Path(out)))
+        ground.say(f"bare loop {bare[-1]:.2f} images/s, stream {ours[-1]:.2f}")
     return [
-        median_of(f"bare loop, {PROCESSES} processes, 12 Mpx JPEG to 1600, 800, 200 px", bare, "images/s"),
-        median_of(f"image stream, one worker with {PROCESSES} processes, the same", ours, "images/s"),
-        median_of("image stream beside the bare loop", beside, "x", least=0.9),
+        median_of(f"{TITLE}, bare loop", bare, "images/s", contender="bare"),
+        median_of(TITLE, ours, "images/s", contender="tidemill"),
+        median_of(f"{TITLE}, beside the bare loop", ratios(ours, bare), "x", contender="tidemill", least=0.9),
     ]
 
 
@@ -69,7 +71,7 @@ def stream_images_per_second(settings: Settings, paths: Sequence[Path], out: Pat
     with (
         Tail(own, [ImageProcessed.__contract__.topic]) as tail,
         Publisher(own) as publisher,
-        running(command, environment(own, TIDEMILL_STORE_URL=own.object_store)),
+        running(command, program_variables(own, TIDEMILL_STORE_URL=own.object_store)),
     ):
         _round_trip(publisher, tail, [path.absolute().as_uri() for path in paths[: 4 * PROCESSES]])
         shutil.rmtree(out / "images")

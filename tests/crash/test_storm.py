@@ -22,7 +22,7 @@ from tests.crash.storm.nemeses import NEMESES
 from tests.crash.storm.promises import broken
 from tidemill.local import Stack
 
-SECONDS = 75.0
+SECONDS = 45.0
 RATE_PER_SECOND = 150.0
 NAMES = (
     *("kill-worker", "term-worker", "pause-worker", "kill-broker"),
