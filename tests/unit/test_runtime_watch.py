@@ -16,7 +16,7 @@ from tidemill.runtime.watch import SET_BACK_SECONDS, Watch
 
 @asynccontextmanager
 async def watching(engine: Any) -> AsyncIterator[Watch]:
-    watch = Watch([engine], engine.wind_up)
+    watch = Watch([engine], [engine.stream], engine.wind_up)
     task = asyncio.create_task(watch.run())
     try:
         yield watch

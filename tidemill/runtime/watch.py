@@ -18,6 +18,7 @@ from tidemill.telemetry import get_logger
 
 if TYPE_CHECKING:
     from tidemill.runtime.engine import Engine
+    from tidemill.runtime.stream import Stream
 
 STOP_GRACE_SECONDS = 5.0
 """How long a handler may take to stop once it was cancelled."""
@@ -35,14 +36,19 @@ class Watch:
     """Watches the engines of one process.
 
     Args:
-        engines: What to watch.
+        engines: What to watch; more may come while it runs.
+        streams: What these run; the shortest time limit sets the pace.
         on_set_back: Called where the clock was set back: what waits by it sleeps for as long, and this process is to be
             replaced.
         blocked_seconds: How long the loop may stand still.
     """
 
     def __init__(
-        self, engines: Sequence[Engine], on_set_back: Callable[[], None], blocked_seconds: float = BLOCKED_SECONDS
+        self,
+        engines: Sequence[Engine],
+        streams: Sequence[Stream],
+        on_set_back: Callable[[], None],
+        blocked_seconds: float = BLOCKED_SECONDS,
     ) -> None:
         self._engines = engines
         self._on_set_back = on_set_back
@@ -50,7 +56,7 @@ class Watch:
         self._beat = time.monotonic()
         self._stop = threading.Event()
         self._clock_ahead = time.time() - time.monotonic()
-        shortest = min((e.stream.timeout for e in engines if e.stream.timeout is not None), default=TICK_SECONDS * 4)
+        shortest = min((each.timeout for each in streams if each.timeout is not None), default=TICK_SECONDS * 4)
         self._tick = max(0.005, min(TICK_SECONDS, shortest / 4))
 
     async def run(self) -> None:

@@ -91,6 +91,8 @@ class Worker:
         self._deadline: threading.Timer | None = None
         self._ends_at = float("inf")
         self._hard_status = EXIT_HARD
+        self._has_started = False
+        self._engines: list[Engine] = []
         self._log = get_logger("worker")
 
     async def run(self) -> int:
@@ -102,15 +104,19 @@ class Worker:
         Raises:
             TidemillError: A stream can't start, or its source failed.
         """
+        # From the first moment on: a start can hang as well, where the clock is set back meanwhile.
+        watch = asyncio.create_task(Watch(self._engines, self._streams, self._clock_set_back).run())
         try:
             await self._start()
+            self._has_started = True
             self._log.info("ready", streams=[running.stream.name for running in self._running], pid=os.getpid())
             if self._on_ready is not None:
                 self._on_ready()
-            return await self._until_told()
+            return await self._until_told(watch)
         finally:
             # After a drain there is nothing left; else a start has failed, or this coroutine is cancelled.
             await asyncio.gather(*(self._leave(running) for running in self._running), return_exceptions=True)
+            watch.cancel()
             self._registry.close()
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -134,6 +140,8 @@ class Worker:
         # librdkafka may sleep: a long farewell would only be a long stall. No event is at fault for it, either.
         self._drain_seconds = min(self._drain_seconds, CLOCK_DRAIN_SECONDS)
         self._hard_status = EXIT_RECYCLE
+        if not self._has_started:
+            self._leave_hard()
         for running in self._running:
             running.engine.wind_up()
 
@@ -160,6 +168,7 @@ class Worker:
                 suspicion=Suspicion([suspect for suspect in self._suspects if suspect.stream == number]),
                 alone=alone,
             )
+            self._engines.append(engine)
             app = FeedingApp(stream, self._settings, engine.feed)
             # From here on it is stopped in good order, should its or another's start fail.
             self._running.append(Running(stream, engine, outputs, app, Source(engine, app, self._settings)))
@@ -170,9 +179,8 @@ class Worker:
         for running in self._running:
             running.source.start()
 
-    async def _until_told(self) -> int:
+    async def _until_told(self, watch: asyncio.Task[None]) -> int:
         told = asyncio.create_task(self._stop.wait())
-        watch = asyncio.create_task(Watch([running.engine for running in self._running], self._clock_set_back).run())
         recycled = [asyncio.create_task(running.engine.recycle.wait()) for running in self._running]
         failed = [running.source.failed for running in self._running]
         ended: list[asyncio.Future[Any]] = [watch, *failed]
@@ -187,7 +195,7 @@ class Worker:
             self.stop()
         # The watch goes on meanwhile: a handler that hangs must not cost the others the time to finish.
         await self._drain()
-        for task in (told, watch, *recycled):
+        for task in (told, *recycled):
             task.cancel()
         if error is not None:
             raise error
