@@ -121,6 +121,11 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def _heed_ctrl_c() -> None:
+    # A shell that runs the tests in its background has them ignore Ctrl-C, and what they start would, too.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def in_the_foreground(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """`tidemill up`, running, once it is up."""
@@ -129,6 +134,7 @@ def in_the_foreground(settings: Settings, *arguments: str) -> Iterator[subproces
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_ctrl_c,
     )
     try:
         assert process.stderr is not None
