@@ -28,7 +28,7 @@ from tidemill.events import ImageProcessed, ImageRequested, Rendition
 from tidemill.publisher import Publisher
 from tidemill.tail import Tail
 
-TITLE = "12-megapixel JPEG to 1600, 800 and 200 px, two processes"
+TITLE = "images"
 PROCESSES = 2
 COUNT, QUICK_COUNT = 200, 20
 RENDITIONS = (

@@ -93,13 +93,13 @@ def scaling(results: Results) -> str:
 
 def images(results: Results) -> str:
     """The image stream and the bare loop."""
-    name = "12-megapixel JPEG to 1600, 800 and 200 px, two processes"
+    name = "images"
     rows = [
         ["image stream", shown(results.find("images", name, OURS))],
         ["bare loop of two processes, without Kafka", shown(results.find("images", f"{name}, bare loop", "bare"))],
         ["beside the bare loop", shown(results.find("images", f"{name}, beside the bare loop", OURS))],
     ]
-    return table([name, "images/s"], rows)
+    return table(["12-megapixel JPEG to 1600, 800 and 200 px, two processes", "images/s"], rows)
 
 
 def ahead(results: Results) -> str:

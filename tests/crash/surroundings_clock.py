@@ -1,13 +1,14 @@
 """Nemeses of the clock: the wall clock of running workers steps forth and back.
 
-Relies on a few lines of C (`surroundings_clock.c`), compiled here and preloaded into workers, that add an offset from a
-shared file to the wall clock alone. libfaketime 0.9.10 would do it too, but it spoils the sleeps of Python 3.11 and
-later, which go by the monotonic clock: they fail. What neither can do: a wait that is under way, until a point of
-wall-clock time, isn't cut short or drawn out.
+Relies on a page of C (`surroundings_clock.c`), compiled here and preloaded into workers, that adds an offset from a
+shared file to the wall clock, and lets waits go by it as those of librdkafka do. (libfaketime 0.9.10 spoils the sleeps
+of Python 3.11 and later, which go by the monotonic clock: they fail.) Must never touch the monotonic clock: a step of
+the real one doesn't either, and the ledgers go by it.
 """
 
 from __future__ import annotations
 
+import platform
 import shutil
 import struct
 import subprocess
@@ -30,8 +31,8 @@ LEAP_SECONDS = 2 * 3600
 
 def why_not() -> str | None:
     """Why no clock can be stepped here; None where it can."""
-    if sys.platform != "linux":
-        return f"clocks can be stepped on Linux only, this is {sys.platform}"
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return "clocks can be stepped on Linux with glibc only"
     return None if shutil.which("cc") else "stepping clocks needs a C compiler, `cc`"
 
 
@@ -57,7 +58,19 @@ class Clock:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         self._file.write_bytes(OFFSET.pack(0))
         subprocess.run(
-            ["cc", "-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", str(self._library), str(SOURCE)],
+            [
+                "cc",
+                "-shared",
+                "-fPIC",
+                "-O2",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-pthread",
+                "-o",
+                str(self._library),
+                str(SOURCE),
+            ],
             check=True,
             capture_output=True,
         )

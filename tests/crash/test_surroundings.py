@@ -55,6 +55,21 @@ while True:
     print(time.time(), time.monotonic(), flush=True)
     time.sleep(0.1)
 """
+WAITS = """
+import ctypes, sys, time
+libc = ctypes.CDLL(None)
+wait, timed_out = {"posix": (libc.pthread_cond_timedwait, 110), "c11": (libc.cnd_timedwait, 4)}[sys.argv[1]]
+condition, mutex = ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
+libc.pthread_mutex_lock(mutex)
+for line in sys.stdin:
+    began, until = time.monotonic(), time.time() + float(line)
+    then = (ctypes.c_long * 2)(int(until), int(until % 1 * 1e9))
+    print("waits", flush=True)
+    while (result := wait(condition, mutex, then)) == 0:
+        pass
+    assert result == timed_out, result
+    print(time.monotonic() - began, flush=True)
+"""
 CUTS_FOR_EVER = """
 import sys, time
 from tests.crash.surroundings_packets import dropped
@@ -80,7 +95,11 @@ def child(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """A Python program for the time of the block."""
     environment = {**os.environ, **variables}
     with subprocess.Popen(
-        [sys.executable, "-c", *arguments], stdout=subprocess.PIPE, env=environment, text=True
+        [sys.executable, "-c", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
     ) as process:
         try:
             yield process
@@ -196,6 +215,35 @@ def test_a_running_programs_wall_clock_steps_and_its_monotonic_clock_does_not(
         with clock.off(offset_seconds):
             wait_until(lambda: clocks() == (offset_seconds, 0), "the step is seen", 2)
         wait_until(lambda: clocks() == (0, 0), "the step back is seen", 2)
+
+
+@needs_clocks
+@pytest.mark.parametrize("kind", ["posix", "c11"])
+def test_waits_until_a_time_go_by_the_stepped_clock_those_under_way_included(tmp_path: Path, kind: str) -> None:
+    clock = surroundings_clock.Clock(tmp_path / "clock")
+    clock.make()
+    with child(WAITS, kind, **clock.variables) as program:
+
+        def begin(seconds: float) -> None:
+            assert program.stdin is not None
+            program.stdin.write(f"{seconds}\n")
+            program.stdin.flush()
+            assert line(program) == "waits"
+
+        def waited() -> float:
+            return float(line(program))
+
+        begin(0.3)
+        assert 0.25 < waited() < 1.5, "the clock is right"
+        with clock.off(90):
+            begin(0.3)
+            assert 0.25 < waited() < 1.5, "it was ahead before the wait began"
+        begin(60)
+        with clock.off(90):
+            assert waited() < 5, "it was set forward, past the time that is waited for"
+        with clock.off(2):
+            begin(0.3)
+        assert 1.3 < waited() < 5, "it was set back, so that the time is further away"
 
 
 @pytest.fixture(scope="module")
