@@ -196,6 +196,18 @@ class Event(Generic[T]):
         return int(text) if text and text.isascii() and text.isdigit() else 1
 
     @property
+    def due(self) -> datetime | None:
+        """When it was due, aware, where it was published with a delay; None where it wasn't, or can't be read."""
+        text = self._header(DUE)
+        if not text:
+            return None
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    @property
     def replay(self) -> str | None:
         """Which replay brought it back, or None for an event that arrives for the first time."""
         return self._header(REPLAY)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from tidemill import delayed
 from tidemill.codec import PREFIX_BYTES, Codec
 from tidemill.contracts.contract import Payload
 from tidemill.errors import DecodeError
@@ -100,13 +101,18 @@ class _MemoryCore(ProducerCore):
     def produce(self, message: Outgoing, on_delivery: OnDelivery) -> bool:
         self.check_open()
         cls = self.codec.class_of(message.value)
-        partition = partition_of(message.key, cls.__contract__.partitions) if message.key is not None else 0
+        is_put_off = message.topic == self.settings.qualified(delayed.TOPIC)
+        partitions = delayed.PARTITIONS if is_put_off else cls.__contract__.partitions
+        partition = partition_of(message.key, partitions) if message.key is not None else 0
+        # As it will be read when it is due.
+        parcel = delayed.unpacked(message.headers) if is_put_off else None
+        key, headers = (message.key, message.headers) if parcel is None else (parcel.key, parcel.headers)
         payload = self.codec.decode(message.value, cls)
         with self._lock:
             offset = self._ends.get((message.topic, partition), 0)
             self._ends[message.topic, partition] = offset + 1
             position = Position(message.topic, partition, offset, time.time_ns() // 1_000_000)
-            self.events.append(Event(payload, key=message.key, headers=message.headers, position=position))
+            self.events.append(Event(payload, key=key, headers=headers, position=position))
         on_delivery(None, _Acknowledged(position))
         return True
 
@@ -144,7 +150,8 @@ class MemoryPublisher(_Kept, Publisher):
             assert event.key == event.payload.source
 
     Payloads are decoded from the encoded bytes, so a test sees what a consumer would see. Partitions are those that
-    the keys would get in a topic made from the contract.
+    the keys would get in a topic made from the contract. An event with a delay is there at once, with its `due` time,
+    at its position on `schedule.delayed`.
 
     Args:
         settings: Default: from the environment (`load_settings`).

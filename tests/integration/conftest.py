@@ -14,7 +14,7 @@ from tidemill.contracts.registry import Registry
 def contracts_ready(settings: Settings) -> Settings:
     """The topics and schemas of all known contracts are there."""
     known = topics.known_contracts(settings)
-    topics.apply(settings, known)
+    topics.apply(settings)
     with Registry(settings) as registry:
         register_contracts(registry, known, dry_run=False)
     return settings

@@ -49,13 +49,14 @@ def list_(
 ) -> None:
     """Topics, their settings, and how many events they hold."""
     from tidemill.config import load_settings
-    from tidemill.topics import known_contracts, read_topics, wanted_topics
+    from tidemill.topics import house_topics, known_contracts, read_topics, wanted_topics
     from tidemill.topics.cluster import event_counts
     from tidemill.topics.plan import shown
     from tidemill.topics.wanted import CLEANUP, RETENTION
 
     settings = load_settings()
-    purposes = {topic.name: topic.purpose for topic in wanted_topics(settings, known_contracts(settings), brokers=1)}
+    wanted = wanted_topics(settings, known_contracts(settings), house=house_topics(), brokers=1)
+    purposes = {topic.name: topic.purpose for topic in wanted}
     there = read_topics(settings, None if all_ else purposes)
     counts = event_counts(settings, there)
     rows = [
@@ -77,8 +78,7 @@ def list_(
     missing = purposes.keys() - there.keys()
     if missing:
         err.print(
-            f"{len(missing)} of the contracts' {len(purposes)} topics are not there. "
-            "[bold]`tidemill topics apply`[/] makes them."
+            f"{len(missing)} of {len(purposes)} topics are not there. [bold]`tidemill topics apply`[/] makes them."
         )
 
 

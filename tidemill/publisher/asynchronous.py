@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -126,10 +127,14 @@ class AsyncPublisher:
         cause: Event[Any] | None = None,
         headers: UserHeaders | None = None,
         id: str | None = None,
+        delay: timedelta | None = None,
+        at: datetime | None = None,
     ) -> AsyncReceipt:
         """Publish one event; returns once it is in the local buffer. Arguments and errors as `Publisher.publish`."""
         await self.ready_for(type(event))
-        message = self._preparer.prepare(event, key=key, subject=subject, cause=cause, headers=headers, event_id=id)
+        message = self._preparer.prepare(
+            event, key=key, subject=subject, cause=cause, headers=headers, event_id=id, delay=delay, at=at
+        )
         return await self.send(message)
 
     async def ready_for(self, cls: type[Payload]) -> None:

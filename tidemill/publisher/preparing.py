@@ -8,14 +8,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from uuid_utils import uuid7
 
+from tidemill import delayed
 from tidemill import event as envelope
 from tidemill.codec import Codec
 from tidemill.contracts.contract import Payload
+from tidemill.delayed import due_time, packed
 from tidemill.errors import ContractError, EventTooLarge
 from tidemill.event import Event, Headers, user_headers
 
@@ -61,6 +63,7 @@ class Preparer:
         self.codec = codec
         self.settings = settings
         self._max_bytes = settings.max_event_bytes
+        self._delayed_topic = settings.qualified(delayed.TOPIC)
         self._surely_small_bytes = settings.max_event_bytes - MOST_ENVELOPE_BYTES - len(settings.source)
         self._types: dict[type, tuple[str, Headers]] = {}
 
@@ -73,8 +76,10 @@ class Preparer:
         cause: Event[Any] | None = None,
         headers: UserHeaders | None = None,
         event_id: str | None = None,
+        delay: timedelta | None = None,
+        at: datetime | None = None,
     ) -> Outgoing:
-        """The message of a payload.
+        """The message of a payload; of one that is due later, the message that waits on `schedule.delayed`.
 
         Args:
             payload: An instance of a generated event class.
@@ -83,9 +88,10 @@ class Preparer:
             cause: The event that led to this one; passes on its job and its trace.
             headers: The publisher's own headers.
             event_id: Id to use, so that publishing again is the same event; None makes a UUIDv7.
+            delay, at: How long from now, or when (aware), the event is due; neither, or the past, is at once.
 
         Raises:
-            ContractError: Not an event class, or a key, id or header that can't be used.
+            ContractError: Not an event class, or a key, id, header, delay or time that can't be used.
             InvalidEvent: A field holds what the schema doesn't allow.
             EventTooLarge: Larger than `max_event_bytes`.
             SchemaNotRegistered, RegistryError: As `Codec.encode`.
@@ -97,10 +103,11 @@ class Preparer:
         topic, fixed = known
         value = self.codec.encode(payload)
         identity = str(uuid7()) if event_id is None else _text(event_id, "id")
+        now = datetime.now(UTC)
         envelope_headers = [
             *fixed,
             (envelope.ID, identity.encode()),
-            (envelope.TIME, datetime.now(UTC).isoformat().encode()),
+            (envelope.TIME, now.isoformat().encode()),
         ]
         if subject is not None:
             envelope_headers.append((envelope.SUBJECT, _text(subject, "subject").encode()))
@@ -119,7 +126,15 @@ class Preparer:
                 f"at most {self._max_bytes:,} are taken (max_event_bytes).",
                 hint="Put large things into the object store and publish their URI.",
             )
+        if delay is not None or at is not None:
+            self._put_off(outgoing, due_time(delay, at, now))
         return outgoing
+
+    def _put_off(self, outgoing: Outgoing, due: datetime | None) -> None:
+        if due is None:
+            return
+        outgoing.headers = packed(outgoing.topic, outgoing.key, outgoing.headers, due)
+        outgoing.topic, outgoing.key = self._delayed_topic, outgoing.id.encode()
 
     def _learn(self, cls: type) -> tuple[str, Headers]:
         contract = getattr(cls, "__contract__", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -118,8 +119,13 @@ class Publisher:
         cause: Event[Any] | None = None,
         headers: UserHeaders | None = None,
         id: str | None = None,
+        delay: timedelta | None = None,
+        at: datetime | None = None,
     ) -> Receipt:
         """Publish one event; returns as soon as it is in the local buffer.
+
+        With `delay` or `at` it waits in Kafka until it is due; then the scheduler writes it to its topic. The receipt is
+        for the place where it waits. Published again with the same id before that, only the last one counts.
 
         Args:
             event: An instance of a generated event class.
@@ -128,18 +134,23 @@ class Publisher:
             cause: The event that led to this one; passes on its job and its trace.
             headers: Further headers; names that start with ce_ or tm_ are the envelope's.
             id: Id to use, so that publishing again is the same event; None makes a UUIDv7.
+            delay: How long from now it is due; at most ten years.
+            at: When it is due, with a time zone; in the past means at once.
 
         Returns:
             The receipt: `receipt.id` at once, `receipt.result(timeout)` for the acknowledgement.
 
         Raises:
+            ContractError: A key, id, header, delay or time that can't be used.
             InvalidEvent: A field holds what the schema doesn't allow.
             EventTooLarge: Larger than `max_event_bytes`.
             BufferFull: The buffer stayed full for `buffer_wait_seconds`.
             SchemaNotRegistered, RegistryError: The first event of a class, if its schema can't be looked up.
             PublisherClosed: After `close`.
         """
-        message = self._preparer.prepare(event, key=key, subject=subject, cause=cause, headers=headers, event_id=id)
+        message = self._preparer.prepare(
+            event, key=key, subject=subject, cause=cause, headers=headers, event_id=id, delay=delay, at=at
+        )
         receipt = Receipt(message.id, self._core)
         if not self._core.produce(message, receipt._on_delivery):
             deadline = time.monotonic() + self._settings.buffer_wait_seconds

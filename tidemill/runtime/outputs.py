@@ -98,6 +98,8 @@ class Outputs:
                     headers=output.headers,
                     cause=cause,
                     event_id=derived_id(cause.id, f"{self._stream.name}:{index}"),
+                    delay=output.delay,
+                    at=output.at,
                 )
             )
 

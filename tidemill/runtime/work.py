@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from tidemill.config import Settings
@@ -19,7 +20,7 @@ class Output:
 
     Args:
         payload: The event.
-        key, subject, headers: As `Publisher.publish`.
+        key, subject, headers, delay, at: As `Publisher.publish`.
         cause: For handlers of batches: the event of the batch that this one follows from. Its id makes this one's id,
             so that it is the same however events fall into batches when they run again. Default: the last of them.
     """
@@ -29,6 +30,8 @@ class Output:
     subject: str | None = None
     headers: UserHeaders | None = None
     cause: Event[Any] | None = None
+    delay: timedelta | None = None
+    at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -57,13 +60,15 @@ class Work:
         subject: str | None = None,
         headers: UserHeaders | None = None,
         cause: Event[Any] | None = None,
+        delay: timedelta | None = None,
+        at: datetime | None = None,
     ) -> None:
         """Publish an event once the handler has succeeded; what it returns comes after what it emitted.
 
         Nothing is sent where the handler fails. The event's id is derived from the handled event's, so that a second
         run publishes the same ids. Arguments as `Output`.
         """
-        self.outputs.append(Output(payload, key, subject, headers, cause))
+        self.outputs.append(Output(payload, key, subject, headers, cause, delay, at))
 
     @property
     def remaining_seconds(self) -> float | None:

@@ -27,6 +27,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from tidemill import broker
 from tidemill.config import Settings
 from tidemill.contracts.contract import Contract
+from tidemill.topics.house import COMPACTED, house_topics
 from tidemill.topics.plan import Change, plan
 from tidemill.topics.wanted import CLEANUP, MAX_BYTES, MIN_ISR, RETENTION, Topic, known_contracts, wanted_topics
 
@@ -52,7 +53,7 @@ _ELECTING = frozenset(
 )
 """What is said of a partition while its brokers come to know of it."""
 _EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
-_READ = (CLEANUP, RETENTION, MAX_BYTES, MIN_ISR)
+_READ = {CLEANUP, RETENTION, MAX_BYTES, MIN_ISR, *COMPACTED}
 
 
 def read_topics(settings: Settings, names: Iterable[str] | None = None) -> dict[str, Topic]:
@@ -93,7 +94,7 @@ def difference(
 
     Args:
         settings: The cluster's address, namespace, limits.
-        contracts: Default: all that are known (`known_contracts`).
+        contracts: Whose topics; default: all that are known (`known_contracts`), and the house's own.
         replication: Copies of each partition; None means 3, or as many as there are brokers.
 
     Raises:
@@ -113,7 +114,7 @@ def apply(
 
     Args:
         settings: The cluster's address, namespace, limits.
-        contracts: Default: all that are known (`known_contracts`).
+        contracts: Whose topics; default: all that are known (`known_contracts`), and the house's own.
         replication: Copies of each partition; None means 3, or as many as there are brokers.
 
     Returns:
@@ -136,11 +137,11 @@ def apply(
 def _compare(
     admin: AdminClient, settings: Settings, contracts: Sequence[Contract] | None, replication: int | None
 ) -> tuple[list[Change], dict[str, Topic]]:
-    known = known_contracts(settings) if contracts is None else contracts
+    known, house = (known_contracts(settings), house_topics()) if contracts is None else (contracts, [])
     metadata = _metadata(admin, settings)
     wanted = {
         topic.name: topic
-        for topic in wanted_topics(settings, known, brokers=len(metadata.brokers), replication=replication)
+        for topic in wanted_topics(settings, known, house=house, brokers=len(metadata.brokers), replication=replication)
     }
     return plan(wanted.values(), _read(admin, settings, metadata, wanted)), wanted
 

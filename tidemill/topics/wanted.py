@@ -1,4 +1,4 @@
-"""The topics that there should be: one per contract for its events and one for its dead letters.
+"""The topics that there should be: per contract one for its events and one for its dead letters, and the house's own.
 
 Reads the installed event classes and, where there is one, the folder of contracts; no Kafka here.
 """
@@ -15,6 +15,7 @@ from tidemill.contracts.catalogue import installed_events
 from tidemill.contracts.contract import Contract
 from tidemill.contracts.folder import read_folder
 from tidemill.errors import ConfigError, ContractError
+from tidemill.topics.house import HouseTopic
 
 CLEANUP = "cleanup.policy"
 RETENTION = "retention.ms"
@@ -71,13 +72,19 @@ def known_contracts(settings: Settings) -> list[Contract]:
 
 
 def wanted_topics(
-    settings: Settings, contracts: Iterable[Contract], *, brokers: int, replication: int | None = None
+    settings: Settings,
+    contracts: Iterable[Contract],
+    *,
+    house: Iterable[HouseTopic] = (),
+    brokers: int,
+    replication: int | None = None,
 ) -> list[Topic]:
-    """The topics of these contracts, sorted by name.
+    """The topics of these contracts and of the house, sorted by name.
 
     Args:
         settings: Namespace and `max_event_bytes`.
         contracts: What events there are.
+        house: Topics without a contract.
         brokers: Number of brokers of the cluster.
         replication: Copies of each partition; None means 3, or as many as there are brokers.
 
@@ -113,6 +120,19 @@ def wanted_topics(
                 purpose=f"dead letters of {contract.type}",
             )
         )
+    for own in house:
+        # An event that waits has its route in headers besides.
+        sizes = _sizes(settings.max_event_bytes + BATCH_OVERHEAD_BYTES + HEADROOM_BYTES, copies)
+        topics.append(
+            Topic(
+                name=settings.qualified(own.name),
+                partitions=own.partitions,
+                replication=copies,
+                config={**own.config, **sizes},
+                keyed=True,
+                purpose=own.purpose,
+            )
+        )
     return sorted(topics, key=lambda topic: topic.name)
 
 
@@ -125,6 +145,9 @@ def _config(cleanup: str, retention: timedelta | None, most_bytes: int, replicat
     return {
         CLEANUP: cleanup,
         RETENTION: "-1" if retention is None else str(retention // timedelta(milliseconds=1)),
-        MAX_BYTES: str(most_bytes),
-        MIN_ISR: str(min_insync_replicas(replication)),
+        **_sizes(most_bytes, replication),
     }
+
+
+def _sizes(most_bytes: int, replication: int) -> dict[str, str]:
+    return {MAX_BYTES: str(most_bytes), MIN_ISR: str(min_insync_replicas(replication))}
