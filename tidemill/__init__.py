@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         PublishError,
         RegistryError,
         Reject,
+        RetryAfter,
         SchemaNotRegistered,
         StreamError,
         TidemillError,
@@ -75,6 +76,7 @@ __all__ = [
     "RegistryError",
     "Reject",
     "Retry",
+    "RetryAfter",
     "SchemaNotRegistered",
     "Settings",
     "Stream",
@@ -90,7 +92,7 @@ __all__ = [
 _ERRORS = (
     "BrokerError BrokerUnreachable BufferFull ConfigError ContractError DecodeError EventTooLarge HandlerError "
     "HandlerTimeout InvalidEvent NotAuthorized NotDelivered PublishError PublisherClosed RegistryError Reject "
-    "SchemaNotRegistered StreamError TidemillError UnknownEventType UnknownTopic"
+    "RetryAfter SchemaNotRegistered StreamError TidemillError UnknownEventType UnknownTopic"
 )
 _HOMES = {
     **dict.fromkeys(_ERRORS.split(), "tidemill.errors"),

@@ -21,6 +21,7 @@
     ├── StreamError              a stream can't start as it is declared
     ├── HandlerError             a handler's work on one event failed
     │   ├── Reject                   raised by handlers: never try again
+    │   ├── RetryAfter               raised by handlers: try again after so long  (retriable)
     │   ├── HandlerTimeout           it ran longer than its time limit            (retriable)
     │   ├── HandlerDied              its process ended under it                   (retriable)
     │   └── HandlerCancelled         it raised CancelledError by itself           (retriable)
@@ -38,6 +39,7 @@ A message says what was found, what was expected and, in `hint`, what to do next
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -176,6 +178,30 @@ class HandlerError(TidemillError):
 
 class Reject(HandlerError):
     """Raise it in a handler to send the event to the dead letters at once: trying again can't help."""
+
+
+class RetryAfter(HandlerError):
+    """Raise it in a handler to say when its event is to be tried again; the try counts as any that failed.
+
+    Args:
+        seconds: How long to wait, instead of what the stream's policy says. A stream that keeps order shortens it to
+            half of its topic's retention.
+        message: Why.
+        hint, retriable: As for every error.
+
+    Raises:
+        ValueError: The seconds are no finite number, or below 0.
+    """
+
+    retriable = True
+
+    def __init__(
+        self, seconds: float, message: str = "", *, hint: str | None = None, retriable: bool | None = None
+    ) -> None:
+        if not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+            raise ValueError(f"RetryAfter needs a number of seconds, at least 0, found {seconds!r}")
+        super().__init__(message or f"Try again in {seconds:g} s.", hint=hint, retriable=retriable)
+        self.seconds = float(seconds)
 
 
 class HandlerTimeout(HandlerError):

@@ -38,7 +38,7 @@ RequestedFormat: TypeAlias = Literal["same", "jpeg", "webp", "avif", "png"]
 
 ResultFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif", "avif"]
 
-SkipReason: TypeAlias = Literal["missed", "paused", "overlap", "disabled", "failed"]
+SkipReason: TypeAlias = Literal["missed", "paused", "overlap", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,8 +247,7 @@ class ScheduleSkipped:
     """How many there are from the first to the last; counting stops at 100,000."""
     reason: SkipReason
     """missed: nobody emitted it in time, and the job's policy is not to make up for it. paused: the job was.
-    overlap: its run before wasn't finished. disabled: the schedule says so. failed: what it should emit couldn't be
-    made.
+    overlap: its run before wasn't finished. failed: what it should emit couldn't be made.
     """
     detail: str = ""
     """For people: the policy, the unfinished run's event, or the error."""
@@ -427,10 +426,9 @@ ScheduleSkipped.__contract__ = Contract(
         'there is only one."},'
         '{"name":"count","type":"long","doc":"How many there are from the first to the last; counting stops at 100,'
         '000."},'
-        '{"name":"reason","type":{"type":"enum","name":"SkipReason","symbols":["missed","paused","overlap","disabled",'
-        '"failed"]},"doc":"missed: nobody emitted it in time, and the job\'s policy is not to make up for it. paused: '
-        "the job was. overlap: its run before wasn't finished. disabled: the schedule says so. failed: what it should "
-        "emit couldn't be made.\"},"
+        '{"name":"reason","type":{"type":"enum","name":"SkipReason","symbols":["missed","paused","overlap","failed"]},'
+        '"doc":"missed: nobody emitted it in time, and the job\'s policy is not to make up for it. paused: the job '
+        "was. overlap: its run before wasn't finished. failed: what it should emit couldn't be made.\"},"
         '{"name":"detail","type":"string","doc":"For people: the policy, the unfinished run\'s event, or the error.",'
         '"default":""},'
         '{"name":"fingerprint","type":"string","doc":"Tells schedules apart: it changes whenever the job\'s times '

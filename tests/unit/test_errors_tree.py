@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from typing import Any
 
 import pytest
 
 from tidemill import errors
-from tidemill.errors import BufferFull, InvalidEvent, NotDelivered, TidemillError
+from tidemill.errors import BufferFull, InvalidEvent, NotDelivered, RetryAfter, TidemillError
 
 CLASSES = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, TidemillError)]
 
@@ -47,7 +48,7 @@ def test_whether_to_try_again_is_data_and_may_differ_for_one_error() -> None:
     assert not TidemillError("x").retriable
 
 
-@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls is not InvalidEvent])
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if cls not in (InvalidEvent, RetryAfter)])
 def test_an_error_survives_the_way_to_another_process(cls: type[TidemillError]) -> None:
     error = pickle.loads(pickle.dumps(cls("what", hint="next", retriable=True)))
     assert type(error) is cls
@@ -58,6 +59,18 @@ def test_an_invalid_event_survives_it_too() -> None:
     error = pickle.loads(pickle.dumps(InvalidEvent("image.requested", "width", "wide", "a number")))
     assert str(error) == "image.requested: field 'width' must be a number, found 'wide' (str)."
     assert (error.event_type, error.field, error.expected) == ("image.requested", "width", "a number")
+
+
+def test_a_retry_after_survives_it_too_and_says_how_long() -> None:
+    error = pickle.loads(pickle.dumps(RetryAfter(90, "the shop is closed")))
+    assert (error.seconds, str(error), error.retriable) == (90.0, "the shop is closed", True)
+    assert str(RetryAfter(2.5)) == "Try again in 2.5 s."
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), "soon", None])
+def test_a_retry_after_needs_a_time_that_can_be_waited(seconds: Any) -> None:
+    with pytest.raises(ValueError, match=r"RetryAfter needs a number of seconds, at least 0, found "):
+        RetryAfter(seconds)
 
 
 def test_a_large_value_is_not_shown_in_full() -> None:

@@ -14,6 +14,7 @@ from tidemill.errors import HandlerCancelled, HandlerTimeout, NotDelivered, Reje
 from tidemill.event import Event
 from tidemill.runtime import burial
 from tidemill.runtime.executors import StuckHandler
+from tidemill.runtime.finished import from_metadata
 from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import stream
 
@@ -96,7 +97,12 @@ async def test_quiescing_does_not_wait_for_an_event_between_two_tries(bench: Mak
     run.feed(1)
     await until(lambda: handler.calls and run.part.running == 0, "the wait for the next try")
     assert await run.engine.quiesce([run.part], 0.0)
-    assert not run.part.changed
+    # Nothing is done, but whoever has the partition next is told of the try, and when the next one is due.
+    progress = run.part.progress()
+    assert progress is not None
+    ((offset, attempts, _, wait_seconds),) = from_metadata(progress.offset, progress.metadata).held
+    assert (progress.offset, offset, attempts) == (0, 0, 1)
+    assert 150 <= wait_seconds <= 300
 
 
 async def test_draining_finishes_what_runs_and_leaves_the_rest(bench: MakeBench) -> None:

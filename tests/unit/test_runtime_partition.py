@@ -19,7 +19,7 @@ def told(part: Partition) -> tuple[int, list[range]]:
     """What would be committed: the offset, and what is finished beyond it."""
     progress = part.progress()
     assert progress is not None
-    return progress.offset, from_metadata(progress.offset, progress.metadata)
+    return progress.offset, from_metadata(progress.offset, progress.metadata).finished
 
 
 @pytest.fixture

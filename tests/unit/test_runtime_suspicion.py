@@ -6,6 +6,7 @@ import asyncio
 
 from tests.unit.engine_bench import Handler, MakeBench, until
 from tidemill.errors import HandlerDied
+from tidemill.runtime.carried import Carried
 from tidemill.runtime.recorder import Suspect
 from tidemill.runtime.suspicion import Suspicion
 
@@ -13,7 +14,7 @@ from tidemill.runtime.suspicion import Suspicion
 async def test_an_event_in_work_at_one_death_is_tried_again_with_that_try_counted(bench: MakeBench) -> None:
     handler = Handler()
     run = bench(handler.stream())
-    run.engine._suspicion = Suspicion([Suspect(1, 0, 1, 1)])
+    run.engine._carried = Carried(Suspicion([Suspect(1, 0, 1, 1)]), None)
     run.feed(10, 11, 12)
     await run.committable(3)
     assert sorted(handler.calls) == [(10, 1), (11, 2), (12, 1)]
@@ -22,7 +23,7 @@ async def test_an_event_in_work_at_one_death_is_tried_again_with_that_try_counte
 async def test_an_event_in_work_at_two_deaths_runs_alone(bench: MakeBench) -> None:
     handler = Handler()
     run = bench(handler.stream())
-    run.engine._suspicion = Suspicion([Suspect(1, 0, 1, 1, 2)])
+    run.engine._carried = Carried(Suspicion([Suspect(1, 0, 1, 1, 2)]), None)
     first, suspect, last = handler.gate(10), handler.gate(11), handler.gate(12)
     run.feed(10, 11)
     await until(lambda: handler.calls, "the first runs")
@@ -42,7 +43,7 @@ async def test_an_event_in_work_at_two_deaths_runs_alone(bench: MakeBench) -> No
 async def test_an_event_in_work_at_three_deaths_is_a_dead_letter_and_its_key_goes_on(bench: MakeBench) -> None:
     handler = Handler()
     run = bench(handler.stream())
-    run.engine._suspicion = Suspicion([Suspect(1, 0, 0, 1, 3)])
+    run.engine._carried = Carried(Suspicion([Suspect(1, 0, 0, 1, 3)]), None)
     run.feed(10, 11, key=b"one")
     await run.committable(2)
     assert [number for number, _ in handler.calls] == [11]
@@ -63,7 +64,7 @@ async def test_suspects_of_a_batch_are_run_one_by_one(bench: MakeBench) -> None:
     object.__setattr__(declared, "takes_work", False)
     object.__setattr__(declared, "handler", steps)
     run = bench(declared)
-    run.engine._suspicion = Suspicion([Suspect(1, 0, 1, 2)])
+    run.engine._carried = Carried(Suspicion([Suspect(1, 0, 1, 2)]), None)
     run.feed(10, 11, 12)
     await run.committable(3)
     run.feed(13, 14, first=3)

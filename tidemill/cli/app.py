@@ -58,10 +58,10 @@ def prepare_contracts(settings: Settings) -> Iterator[str]:
     from tidemill.contracts.catalogue import installed_events
     from tidemill.contracts.registration import register_contracts
     from tidemill.contracts.registry import Registry
-    from tidemill.topics import apply
+    from tidemill.topics import apply, house_topics
 
     contracts = [cls.__contract__ for cls in installed_events()]
-    changes = apply(settings, contracts)
+    changes = apply(settings, contracts, house=house_topics())
     yield f"{len(contracts)} contracts: {len(changes)} topics made or changed"
     with Registry(settings) as registry:
         registrations = register_contracts(registry, contracts, dry_run=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tidemill.cli.terminal import command, err, print_rows
+from tidemill.cli.terminal import command, print_rows, report
 
 EPILOG = """
 \b
@@ -17,6 +17,8 @@ Examples:
   tidemill worker myshop.streams:invoices      a stream of your own, by module:attribute
   tidemill worker --list                       what is installed
 """
+EXIT_REFUSED = 78
+"""As that of a worker process that can't run as it is configured (`tidemill.runtime.worker`)."""
 
 
 @command
@@ -34,7 +36,7 @@ def worker(
     as_json: Annotated[bool, typer.Option("--json", help="With --list: as JSON.")] = False,
 ) -> None:
     """Run streams until Ctrl-C or SIGTERM. Start it as often as you like: workers share the partitions."""
-    from tidemill.errors import StreamError
+    from tidemill.errors import ConfigError, StreamError
 
     if list_:
         _list(as_json)
@@ -43,12 +45,18 @@ def worker(
         raise StreamError(
             "No stream was named.", hint="See `tidemill worker --list`, then e.g. `tidemill worker image`."
         )
+    from tidemill.config import load_settings
     from tidemill.runtime.orders import Orders
-    from tidemill.runtime.supervisor import Supervisor
+    from tidemill.runtime.supervise import Supervision, become_supervisor
+    from tidemill.runtime.supervisor_log import SupervisorLog
 
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        report(error)
+        raise typer.Exit(EXIT_REFUSED) from error
     orders = Orders(streams=streams, concurrency=concurrency, drain_seconds=drain_seconds)
-    status = Supervisor(orders, processes, lambda line: err.print(line, markup=False)).run()
-    raise typer.Exit(status)
+    become_supervisor(Supervision(processes, orders, SupervisorLog(settings.log_format, settings.log_level)))
 
 
 def _list(as_json: bool) -> None:

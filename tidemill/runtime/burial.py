@@ -1,12 +1,14 @@
-"""Writing dead letters until they are written: without it, an event must not count as done."""
+"""Writing dead letters, and what waits on `schedule.delayed`, until it is written: before that, no event is done."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tidemill.errors import TidemillError
 from tidemill.runtime.error_text import brief
+from tidemill.runtime.outputs import is_held
 from tidemill.runtime.partition import Unit, facts_of
 
 if TYPE_CHECKING:
@@ -32,11 +34,10 @@ async def bury(
     Returns:
         False where its partition was closed meanwhile: then somebody else will do it.
     """
-    part, message = unit.part, unit.messages[0]
     holds = 0
     while True:
         try:
-            await outputs.bury(message, error, attempts)
+            await outputs.bury(unit.messages[0], error, attempts)
         except TidemillError as refused:
             delay = hold_seconds(holds)
             log.error(
@@ -50,9 +51,39 @@ async def bury(
             log.error("dead letter", **facts_of(unit), error=brief(error))
             return True
         holds += 1
-        # While it only waits, nobody has to wait for it: the partition can go elsewhere.
-        part.running -= 1
-        await asyncio.sleep(delay)
-        part.running += 1
-        if not part.open:
+        if not await _is_ours_after(unit, delay):
             return False
+
+
+async def put_off(
+    unit: Unit, wait_seconds: float, outputs: Outputs, log: structlog.stdlib.BoundLogger
+) -> TidemillError | bool:
+    """Write a unit of one message to `schedule.delayed`, however long Kafka is away.
+
+    Returns:
+        True once it is written. False where its partition was closed meanwhile: then somebody else tries the event
+        again. The error where it is refused for good.
+    """
+    holds = 0
+    due = datetime.now(UTC) + timedelta(seconds=wait_seconds)
+    while True:
+        try:
+            await outputs.put_off(unit.messages[0], unit.attempt, due)
+        except TidemillError as refused:
+            if not is_held(refused):
+                return refused
+            delay = hold_seconds(holds)
+            log.error("retry can't be put off, its partition waits", **facts_of(unit), error=brief(refused))
+        else:
+            return True
+        holds += 1
+        if not await _is_ours_after(unit, delay):
+            return False
+
+
+async def _is_ours_after(unit: Unit, seconds: float) -> bool:
+    # While it only waits, nobody has to wait for it: the partition can go elsewhere.
+    unit.part.running -= 1
+    await asyncio.sleep(seconds)
+    unit.part.running += 1
+    return unit.part.open

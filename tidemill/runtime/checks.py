@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tidemill import broker
+from tidemill import broker, delayed
 from tidemill.errors import UnknownTopic
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ def needed_topics(stream: Stream) -> dict[str, str]:
         contract.topic: f"{stream.name} reads it",
         contract.dead_topic: f"{stream.name} writes dead letters to it",
     }
+    if stream.goes_around:
+        needed[delayed.TOPIC] = f"events that {stream.name} tries again later wait on it"
     for cls in stream.outputs:
         needed.setdefault(cls.__contract__.topic, f"{stream.name} publishes {cls.__contract__.type} to it")
     return needed

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from tidemill.errors import TidemillError
-from tidemill.event import ID, Headers, headers_of
+from tidemill.event import ID, Headers
 from tidemill.publisher.preparing import Outgoing
 from tidemill.runtime.error_text import class_of, formatted_trace, text_of
 from tidemill.runtime.executors.child import RemoteTrace
+from tidemill.runtime.retry_route import origin, own_headers
 
 if TYPE_CHECKING:
     from tidemill.event import Message
@@ -57,7 +58,7 @@ def dead_letter(topic: str, message: Message, stream: Stream, error: BaseExcepti
         error: The last error.
         attempts: Tries made, 0 where it could not even be decoded.
     """
-    headers = headers_of(message)
+    headers, lay = own_headers(message), origin(message)
     facts = {
         ERROR: _cut(_utf8(class_of(error)), NAME_BYTES),
         MESSAGE: _cut(_utf8(text_of(error)), MESSAGE_BYTES),
@@ -65,10 +66,10 @@ def dead_letter(topic: str, message: Message, stream: Stream, error: BaseExcepti
         ATTEMPTS: str(attempts).encode(),
         STREAM: stream.name.encode(),
         HANDLER: _cut(_utf8(stream.reference), NAME_BYTES),
-        TOPIC: (message.topic() or "").encode(),
-        PARTITION: str(message.partition()).encode(),
-        OFFSET: str(message.offset()).encode(),
-        TIMESTAMP: str(message.timestamp()[1]).encode(),
+        TOPIC: lay.topic.encode(),
+        PARTITION: str(lay.partition).encode(),
+        OFFSET: str(lay.offset).encode(),
+        TIMESTAMP: str(lay.timestamp_ms).encode(),
         TIME: datetime.now(UTC).isoformat().encode(),
     }
     named = dict(headers)

@@ -14,11 +14,13 @@ from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import DecodeError, HandlerCancelled, HandlerTimeout, RegistryError, TidemillError
+from tidemill.runtime.carried import Carried
 from tidemill.runtime.decoding import Decoding
 from tidemill.runtime.executors import StuckHandler
 from tidemill.runtime.failure import as_failure
-from tidemill.runtime.outcomes import Outcomes
-from tidemill.runtime.partition import Partition, Unit, facts_of, units_of
+from tidemill.runtime.finished import Ahead
+from tidemill.runtime.outcomes import Outcomes, Waits
+from tidemill.runtime.partition import Partition, Unit, facts_of
 from tidemill.runtime.ready import Ready
 from tidemill.runtime.recorder import ALONE_FROM_DEATHS, MOST_DEATHS
 from tidemill.runtime.slot import Slot
@@ -49,6 +51,7 @@ class Engine:
         recorder: Where to note down what is in work, should this process die of it; None for nowhere.
         suspicion: The events that were in work when an earlier process died.
         alone: Shared by the engines of a process.
+        waits: Where and how long failed events may wait.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Engine:
         recorder: StreamRecorder | None = None,
         suspicion: Suspicion | None = None,
         alone: Alone | None = None,
+        waits: Waits | None = None,
     ) -> None:
         self.stream = stream
         self.parts: dict[tuple[str, int], Partition] = {}
@@ -73,7 +77,8 @@ class Engine:
         self._invoke = invoke
         # Processes of their own take no other down with them.
         self._recorder = recorder if stream.executor != "process" else None
-        self._suspicion = suspicion or Suspicion()
+        waits = waits or Waits()
+        self._carried = Carried(suspicion or Suspicion(), waits.retry_topic)
         self._alone = alone or Alone()
         self._alone.engines.append(self)
         self._ready = Ready()
@@ -82,7 +87,9 @@ class Engine:
         self._stopped = False
         self._log = get_logger("stream").bind(stream=stream.name)
         self._on_task_end = self._task_ended
-        self._outcomes = Outcomes(stream, outputs, self._ready, self._spawn, self.wind_up, self._recorder, self._log)
+        self._outcomes = Outcomes(
+            stream, waits, outputs, self._ready, self._spawn, self.wind_up, self._recorder, self._log
+        )
 
     def start(self, concurrency: int) -> None:
         """Open so many slots."""
@@ -136,45 +143,47 @@ class Engine:
         """Look again what may start."""
         self._ready.wake()
 
-    def assign(self, topic: str, number: int, finished: Sequence[range]) -> Partition:
+    def assign(self, topic: str, number: int, ahead: Ahead) -> Partition:
         """A partition is assigned to this worker.
 
         Args:
             topic: Topic, with its namespace.
             number: Partition.
-            finished: Offsets beyond the committed one that an earlier owner has finished.
+            ahead: What an earlier owner has finished beyond the committed offset, and which events it has put off.
         """
-        part = Partition(topic, number, ordered=self.stream.order == "key", finished=finished)
+        part = Partition(
+            topic,
+            number,
+            ordered=self.stream.order == "key",
+            finished=ahead.finished,
+            held=ahead.held,
+            mark=self._carried.mark(topic, number),
+        )
         self.parts[topic, number] = part
         return part
 
     def partition(self, topic: str, number: int) -> Partition:
         """The partition's present assignment."""
-        return self.parts.get((topic, number)) or self.assign(topic, number, ())
+        return self.parts.get((topic, number)) or self.assign(topic, number, Ahead([], []))
 
     def feed(self, part: Partition, messages: Sequence[Message]) -> None:
         """Take messages of one partition in hand, in offset order."""
         if not part.open or self._stopping:
             return  # Lost while it was on its way: it is delivered again to the new owner.
-        ready = self._ready
+        ready, batch, ordered = self._ready, self.stream.batch, self.stream.order == "key"
         try:
             for some in part.sort_out(messages):
-                ready.units += [unit for unit in self._units(part, some) if part.add(unit)]
+                units = self._carried.units(part, some, batch=batch, ordered=ordered)
+                may_start = [unit for unit in units if part.add(unit)]
+                if part.held:
+                    may_start = [unit for unit in may_start if not self._outcomes.is_to_wait(unit)]
+                ready.units += may_start
         except Exception:  # noqa: BLE001 - as every exception here: the agent that feeds must not see it
             # Were these just missing, later ones would be committed past them.
             self._log.critical("events could not be taken in hand", partition=part.number, exc_info=True)
             part.close()
             self.wind_up()
         ready.wake()
-
-    def _units(self, part: Partition, messages: Sequence[Message]) -> list[Unit]:
-        batch, ordered = self.stream.batch, self.stream.order == "key"
-        if not self._suspicion or not self._suspicion.falls_on(part.number, messages):
-            return units_of(part, messages, batch=batch, ordered=ordered)
-        units = units_of(part, messages, batch=1 if batch else None, ordered=ordered)
-        for unit in units:
-            unit.deaths = unit.attempt = self._suspicion.deaths(part.number, unit.offset)
-        return units
 
     async def _serve(self, slot: Slot) -> None:
         ready, units, alone = self._ready, self._ready.units, self._alone
@@ -344,6 +353,7 @@ class Engine:
             if part is None:
                 continue
             part.lose()
+            self._outcomes.waiting.drop(part)
             for slot in self.slots:
                 if slot.unit is not None and slot.unit.part is part and not slot.lost:
                     slot.lost = True
@@ -362,6 +372,7 @@ class Engine:
     async def stop(self) -> None:
         """End all slots and what still runs in them; what is not done stays uncommitted."""
         self._stopping = self._stopped = True
+        self._outcomes.waiting.drop_all()
         for part in self.parts.values():
             # An output that still waits would be told as a failure when it is given up.
             part.lose()

@@ -6,17 +6,23 @@ All methods run on the event loop, and let out no exception.
 
 from __future__ import annotations
 
-import asyncio
+import math
+import time
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from tidemill import delayed
 from tidemill.errors import TidemillError
-from tidemill.runtime.burial import bury, hold_seconds
+from tidemill.runtime.burial import bury, hold_seconds, put_off
 from tidemill.runtime.error_text import brief
 from tidemill.runtime.executors import ExecutorFault, StuckHandler
+from tidemill.runtime.finished import held_for
 from tidemill.runtime.outputs import is_held
 from tidemill.runtime.partition import Unit, facts_of
+from tidemill.runtime.retry_route import can_go_around, origin
+from tidemill.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
     import structlog
@@ -29,11 +35,22 @@ if TYPE_CHECKING:
     from tidemill.runtime.work import Output
 
 
+@dataclass(frozen=True)
+class Waits:
+    """Where and how long events of a stream may wait for their next try."""
+
+    most_seconds: float = math.inf
+    """What a `RetryAfter` is shortened to."""
+    retry_topic: str | None = None
+    """The topic on which it gets back what waits on `schedule.delayed`, with its namespace; None where none does."""
+
+
 class Outcomes:
     """Settles the units of one stream.
 
     Args:
         stream: Its retry policy counts.
+        waits: Where and how long its events may wait.
         outputs: Publishes what its handler returns, and dead letters.
         ready: Where units go that may start again.
         spawn: Runs a coroutine beside the slots, and looks after it.
@@ -45,6 +62,7 @@ class Outcomes:
     def __init__(
         self,
         stream: Stream,
+        waits: Waits,
         outputs: Outputs,
         ready: Ready,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
@@ -61,6 +79,8 @@ class Outcomes:
         self._give_up = give_up
         self._recorder = recorder
         self._random = Random()
+        self._waits = waits
+        self.waiting = Waiting(ready)
         self._log = log
 
     async def publish(self, unit: Unit, events: list[Event[Any]], outputs: list[Output]) -> None:
@@ -91,12 +111,24 @@ class Outcomes:
 
     def _settle(self, unit: Unit) -> None:
         """The messages of this try are through, one way or the other."""
+        self.finished += unit.count
+        self._pass_on(unit)
+
+    def _pass_on(self, unit: Unit) -> None:
         part = unit.part
         part.running -= 1
-        self.finished += unit.count
         following = part.finish(unit)
-        if following is not None:
+        if following is not None and not self.is_to_wait(following):
             self._ready.put(following)
+
+    def is_to_wait(self, unit: Unit) -> bool:
+        """Whether a unit has still to wait for the try that an earlier owner has put off; then it does wait."""
+        held = unit.part.held.get(unit.offset) if unit.part.held else None
+        left_seconds = held.left_seconds(time.time()) if held is not None else 0.0
+        if not left_seconds:
+            return False
+        self.waiting.put(unit, left_seconds)
+        return True
 
     def fail(self, unit: Unit, error: Exception) -> None:
         """A try has failed: by the policy that is another one, later, or a dead letter."""
@@ -112,13 +144,48 @@ class Outcomes:
                 self._recorder.note(self._recorder.take_place(), unit)
             self._log.warning("batch failed, trying one by one", **facts_of(unit), error=brief(error))
             self.one_by_one(unit)
-        elif self._stream.retry.may_retry(error, unit.attempt):
-            delay = self._stream.retry.delay_seconds(unit.attempt, self._random)
-            in_seconds = round(delay, 3)
-            self._log.warning("failed, will try again", **facts_of(unit), error=brief(error), in_seconds=in_seconds)
-            self._try_later(unit, delay)
-        else:
+        elif (wait := self._wait_seconds(unit, error)) is None:
             self.bury(unit, error, unit.attempt)
+        else:
+            around = self._goes_around(unit, wait)
+            way = {"through": delayed.TOPIC} if around else {}
+            in_seconds = round(wait, 3)
+            self._log.warning(
+                "failed, will try again", **facts_of(unit), error=brief(error), in_seconds=in_seconds, **way
+            )
+            if around:
+                self._spawn(self._put_off(unit, wait))
+            else:
+                self._hold_in_place(unit, wait)
+
+    def _wait_seconds(self, unit: Unit, error: Exception) -> float | None:
+        retry, age_seconds = self._stream.retry, 0.0
+        if retry.expires is not None:
+            written_ms = origin(unit.messages[0]).timestamp_ms
+            # Without a timestamp only the number of tries counts.
+            age_seconds = time.time() - written_ms / 1000 if written_ms > 0 else 0.0
+        return retry.wait_seconds(error, unit.attempt, age_seconds, self._random, self._waits.most_seconds)
+
+    def _goes_around(self, unit: Unit, wait_seconds: float) -> bool:
+        return (
+            self._waits.retry_topic is not None
+            and wait_seconds > self._stream.retry.in_place
+            and can_go_around(unit.messages[0])
+        )
+
+    def _hold_in_place(self, unit: Unit, wait_seconds: float) -> None:
+        unit.part.hold(held_for(unit.offset, unit.attempt, wait_seconds, time.time()))
+        self._try_later(unit, wait_seconds)
+
+    async def _put_off(self, unit: Unit, wait_seconds: float) -> None:
+        written = await put_off(unit, wait_seconds, self._outputs, self._log)
+        if isinstance(written, TidemillError):
+            self._log.error("retry can't be put off, it waits here", **facts_of(unit), error=brief(written))
+            self._hold_in_place(unit, wait_seconds)
+        elif written and unit.part.alive:
+            self._pass_on(unit)
+        else:
+            unit.part.running -= 1
 
     def one_by_one(self, unit: Unit) -> None:
         """Try the events of a batch singly, so that those that are fine get through."""
@@ -128,7 +195,7 @@ class Outcomes:
 
     def _try_later(self, unit: Unit, delay_seconds: float) -> None:
         unit.part.running -= 1
-        asyncio.get_running_loop().call_later(delay_seconds, self._ready.put, unit)
+        self.waiting.put(unit, delay_seconds)
 
     def hold(self, unit: Unit, what: str, error: Exception) -> None:
         """Try again later, without counting it: it is nobody's fault here."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tidemill import delayed
 from tidemill.broker import HEADROOM_BYTES
 from tidemill.errors import BrokerError, RegistryError, SchemaNotRegistered, TidemillError
 from tidemill.event import Event, derived_id
 from tidemill.publisher import AsyncPublisher, AsyncReceipt
 from tidemill.publisher.preparing import Preparer
 from tidemill.runtime.deadletter import dead_letter
+from tidemill.runtime.retry_route import put_off, retry_topic
 from tidemill.runtime.work import Output
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tidemill.codec import Codec
     from tidemill.config import Settings
     from tidemill.event import Message
@@ -43,6 +47,7 @@ class Outputs:
 
     def __init__(self, stream: Stream, settings: Settings, codec: Codec) -> None:
         self._stream = stream
+        self._settings = settings
         self._preparer = Preparer(settings, codec)
         self._publisher = AsyncPublisher(
             settings,
@@ -131,6 +136,27 @@ class Outputs:
     async def bury(self, message: Message, error: BaseException, attempts: int) -> None:
         """Write a dead letter and wait for its acknowledgement; raises if it isn't written."""
         receipt = await self._publisher.send(dead_letter(self._dead_topic, message, self._stream, error, attempts))
+        await receipt
+
+    async def put_off(self, message: Message, attempts: int, due: datetime) -> None:
+        """Write an event to `schedule.delayed` and wait for its acknowledgement; raises if it isn't written.
+
+        Args:
+            message: The event as it was consumed.
+            attempts: Tries made.
+            due: When the next one is due, aware.
+        """
+        group = self._stream.group
+        receipt = await self._publisher.send(
+            put_off(
+                message,
+                group=group,
+                topic=self._settings.qualified(retry_topic(group)),
+                delayed_topic=self._settings.qualified(delayed.TOPIC),
+                attempts=attempts,
+                due=due,
+            )
+        )
         await receipt
 
     async def close(self, timeout_seconds: float) -> None:

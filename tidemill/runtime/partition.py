@@ -5,6 +5,7 @@ Invariants (docs/invariants.md):
     I2  Of one key at most one unit is handed out; the next follows when that one is done.
     I3  After `close` nothing is handed out any more; after `lose` nothing counts as done any more.
     I4  `progress` tells of nothing as done that isn't.
+    I6  `progress` tells of every event that waits for its next try, until it is done.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from tidemill.event import Event, Message
-from tidemill.runtime.finished import LIMIT_BYTES, to_metadata
+from tidemill.runtime.finished import LIMIT_BYTES, Held, to_metadata
+from tidemill.runtime.stretches import done_beyond
+
+MERGE_UNITS = 256
+"""Done units behind one that isn't, from which on neighbours are held as one."""
 
 
 class Unit:
@@ -86,6 +91,10 @@ def _single(part: Partition, message: Message, key: bytes | None) -> Unit:
     return Unit(part, (message,), key, offset, offset + 1, len(message.value() or b""))
 
 
+def _is_done(unit: Unit) -> bool:
+    return unit.done
+
+
 def facts_of(unit: Unit) -> dict[str, Any]:
     """What a log says of a unit: of its first message, and how many there are."""
     message = unit.messages[0]
@@ -108,9 +117,9 @@ class Progress(NamedTuple):
     offset: int
     """Everything before it is done."""
     metadata: str
-    """What is done beyond it (`finished`)."""
+    """What is done beyond it, and what waits there for its next try (`finished`)."""
     changes: int
-    """How much had been done by then; `committed` wants it back."""
+    """How much had been done or put off by then; `committed` wants it back."""
 
 
 class Partition:
@@ -121,6 +130,8 @@ class Partition:
         number: Partition.
         ordered: Keep one event of a key at a time (`order="key"`).
         finished: Offsets that an earlier owner has finished already, beyond the one it committed.
+        held: Events of which an earlier owner knew that they wait for their next try.
+        mark: Tells it apart from all other partitions of its stream, for the flight recorder; None: by its number.
     """
 
     __slots__ = (
@@ -128,12 +139,15 @@ class Partition:
         "_committed_changes",
         "_finished",
         "_lanes",
+        "_merge_at",
         "_ordered",
         "_units",
         "ahead",
         "alive",
         "bytes",
         "count",
+        "held",
+        "mark",
         "number",
         "open",
         "running",
@@ -141,9 +155,19 @@ class Partition:
         "topic",
     )
 
-    def __init__(self, topic: str, number: int, *, ordered: bool, finished: Sequence[range] = ()) -> None:
+    def __init__(
+        self,
+        topic: str,
+        number: int,
+        *,
+        ordered: bool,
+        finished: Sequence[range] = (),
+        held: Sequence[Held] = (),
+        mark: int | None = None,
+    ) -> None:
         self.topic = topic
         self.number = number
+        self.mark = number if mark is None else mark
         self.open = True
         """May events be started?"""
         self.alive = True
@@ -155,13 +179,16 @@ class Partition:
         self.bytes = 0
         """Their values' bytes."""
         self.ahead = 0
-        """Units that are done, behind one that isn't."""
+        """Units that are done, behind one that isn't; neighbours may be held as one."""
+        self.held = {each.offset: each for each in held}
+        """Events that have failed and are not done, by offset: how often they were tried, and when they are due."""
         self.safe: int | None = None
         """The offset to commit: everything before it is done. None until something is."""
         self._ordered = ordered
         self._finished = deque(finished)
         self._units: deque[Unit] = deque()
         self._lanes: dict[bytes, deque[Unit] | None] = {}
+        self._merge_at = MERGE_UNITS
         self._changes = 0
         self._committed_changes = 0
 
@@ -203,12 +230,17 @@ class Partition:
         return len(gone) - finished
 
     def _count_as_done(self, offsets: range) -> None:
-        unit = Unit(self, (), None, offsets.start, offsets.stop, 0)
-        unit.done = True
-        self._units.append(unit)
+        self._units.append(self._done(offsets.start, offsets.stop))
+        for offset in [offset for offset in self.held if offset in offsets]:
+            del self.held[offset]
         self.ahead += 1
         self._changes += 1
         self._advance()
+
+    def _done(self, offset: int, next_offset: int) -> Unit:
+        unit = Unit(self, (), None, offset, next_offset, 0)
+        unit.done = True
+        return unit
 
     def add(self, unit: Unit) -> bool:
         """Take a unit in hand, in offset order.
@@ -246,10 +278,14 @@ class Partition:
         self.bytes -= unit.size
         self.ahead += 1
         self._changes += 1
+        if self.held:
+            self.held.pop(unit.offset, None)
         if self._units[0] is unit:
             self._advance()
         else:
             unit.messages = ()  # It may lie here for as long as the one before it takes.
+            if self.ahead >= self._merge_at:
+                self._merge()
         key = unit.key
         if key is None or not self._ordered:
             return None
@@ -265,6 +301,27 @@ class Partition:
         while units and units[0].done:
             self.safe = units.popleft().next_offset
             self.ahead -= 1
+
+    def _merge(self) -> None:
+        """Hold neighbours that are done as one, so that a long wait of the first costs no memory for each behind it."""
+        merged: deque[Unit] = deque()
+        for done, units in groupby(self._units, key=_is_done):
+            if done:
+                some = list(units)
+                merged.append(self._done(some[0].offset, some[-1].next_offset))
+                self.ahead -= len(some) - 1
+            else:
+                merged.extend(units)
+        # Another deque rather than this one changed: the thread that commits may be looking at it.
+        self._units = merged
+        # Not before it is worth a walk through all of them again.
+        self._merge_at = self.ahead + max(MERGE_UNITS, len(merged) // 4)
+
+    def hold(self, held: Held) -> None:
+        """An event waits for its next try (I6): the commit says so, and when."""
+        if self.alive:
+            self.held[held.offset] = held
+            self._changes += 1
 
     def split(self, unit: Unit) -> list[Unit]:
         """Put the single messages of a batch in its place, so that each can be done by itself.
@@ -295,16 +352,17 @@ class Partition:
         self._units.clear()
         self._lanes.clear()
         self._finished.clear()
+        self.held.clear()
         self.count = self.bytes = self.ahead = 0
 
     @property
     def changed(self) -> bool:
-        """Whether something was done since the last commit."""
+        """Whether something was done, or put off, since the last commit."""
         return self.alive and self._changes != self._committed_changes
 
     @property
     def uncommitted(self) -> int:
-        """How many events, or batches, were done since the last commit."""
+        """How many events, or batches, were done or put off since the last commit."""
         return self._changes - self._committed_changes
 
     def progress(self, limit_bytes: int = LIMIT_BYTES) -> Progress | None:
@@ -321,21 +379,10 @@ class Partition:
             if not units:
                 return None
             offset = units[0].offset
-        done: list[range] = []
-        after_done = False
-        for unit in units:
-            if not unit.done or unit.offset < offset:
-                after_done = False
-                continue
-            # No message lies between two neighbours here, whatever their offsets.
-            first = done.pop().start if after_done else unit.offset
-            done.append(range(first, unit.next_offset))
-            after_done = True
-        fetched = units[-1].next_offset if units else offset
-        done += (
-            range(max(known.start, fetched), known.stop) for known in tuple(self._finished) if known.stop > fetched
-        )
-        return Progress(offset, to_metadata(offset, done, limit_bytes), changes)
+        done = done_beyond(offset, units, tuple(self._finished))
+        # Read after the units: what is put off from here on comes with the next commit.
+        held = [each for each in tuple(self.held.values()) if each.offset >= offset]
+        return Progress(offset, to_metadata(offset, done, held, limit_bytes), changes)
 
     def committed(self, progress: Progress) -> None:
         """This much is committed."""

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 Key = tuple[str, int]
 """Topic and partition."""
 
-AHEAD_ROOMS = 4
-"""Finished events behind one that isn't, as a multiple of the stream's room, from which on a partition is paused: only
-their offsets are held, and the map of them has to fit into a commit."""
+MOST_AHEAD = 8192
+"""Finished events behind one that isn't, neighbours counted as one, from which on a partition is paused: only their
+offsets are held, but the map of them has to fit into a commit."""
 
 
 def full(stream: Stream, parts: Mapping[Key, Partition]) -> set[Key]:
@@ -24,11 +24,10 @@ def full(stream: Stream, parts: Mapping[Key, Partition]) -> set[Key]:
         stream: Its limits.
         parts: What is in hand.
     """
-    most_ahead = stream.room * AHEAD_ROOMS
     return {
         key
         for key, part in parts.items()
-        if part.count >= stream.room or part.bytes >= stream.room_bytes or part.ahead >= most_ahead
+        if part.count >= stream.room or part.bytes >= stream.room_bytes or part.ahead >= MOST_AHEAD
     }
 
 
@@ -44,8 +43,4 @@ def relieved(stream: Stream, parts: Mapping[Key, Partition], paused: Set[Key]) -
 
 
 def _is_half_empty(stream: Stream, part: Partition) -> bool:
-    return (
-        part.count <= stream.room // 2
-        and part.bytes <= stream.room_bytes // 2
-        and part.ahead <= stream.room * AHEAD_ROOMS // 2
-    )
+    return part.count <= stream.room // 2 and part.bytes <= stream.room_bytes // 2 and part.ahead <= MOST_AHEAD // 2

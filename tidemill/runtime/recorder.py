@@ -132,7 +132,7 @@ class StreamRecorder:
     def note(self, place: int, unit: Unit) -> None:
         """This is in work now, in place of what was there."""
         offset = unit.offset
-        _ENTRY.pack_into(self._memory, place, self._number, unit.part.number, offset, unit.next_offset - offset)
+        _ENTRY.pack_into(self._memory, place, self._number, unit.part.mark, offset, unit.next_offset - offset)
 
     def clear(self, place: int) -> None:
         """Nothing is in work there."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_STORED, Consumer, KafkaError, KafkaException, TopicPartition
 
 from tidemill import broker
 from tidemill.errors import StreamError
@@ -20,6 +20,7 @@ from tidemill.runtime.astray import Astray, first_start
 from tidemill.runtime.commits import Commits
 from tidemill.runtime.finished import from_metadata
 from tidemill.runtime.gaps import Gaps
+from tidemill.runtime.leaps import Leaps
 from tidemill.runtime.pressure import full, relieved
 from tidemill.telemetry import get_logger
 
@@ -72,19 +73,21 @@ _COORDINATOR_MOVES = frozenset(
 
 
 class Source:
-    """Consumes one stream's topic.
+    """Consumes one stream's topic, and its retry topic where it has one.
 
     Args:
         engine: Where events go and offsets come from.
         app: The Faust app between them.
         settings: Addresses, group protocol, namespace.
+        retry_topic: The topic on which the stream gets back what it has put off, with its namespace; None for none.
     """
 
-    def __init__(self, engine: Engine, app: FeedingApp, settings: Settings) -> None:
+    def __init__(self, engine: Engine, app: FeedingApp, settings: Settings, *, retry_topic: str | None = None) -> None:
         self._engine = engine
         self._app = app
         self._settings = settings
         self._topic = settings.qualified(engine.stream.topic)
+        self._retry_topic = retry_topic
         self._halt = threading.Event()
         self._handed_over = threading.Event()
         self._paused: set[tuple[str, int]] = set()
@@ -99,6 +102,7 @@ class Source:
         """Set once the group has given this consumer its first partitions, which may be none."""
         self._loop = asyncio.get_running_loop()
         self._gaps = Gaps(engine.stream.name)
+        self._leaps = Leaps()
         self._config = broker.consumer_config(settings, engine.stream.group)
         self._first_start = first_start(self._config["auto.offset.reset"])
         self._consumer = self._open()
@@ -135,8 +139,9 @@ class Source:
 
     def _run(self) -> None:
         try:
+            topics = [self._topic] if self._retry_topic is None else [self._topic, self._retry_topic]
             self._consumer.subscribe(
-                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+                topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
             next_commit = time.monotonic()
             while not self._halt.is_set():
@@ -210,6 +215,9 @@ class Source:
                     return
                 if time.monotonic() > deadline:
                     raise StreamError(f"The Faust agent has taken no events for {HAND_OVER_SECONDS:g} s.")
+            if self._leaps:
+                for key, taken in batches.items():
+                    self._leaps.reach(key, (taken[-1].offset() or 0) + 1)
 
     def _bring_back(self) -> None:
         """Read on from elsewhere, where the log or a gap in what has come of it asks for that."""
@@ -218,13 +226,26 @@ class Source:
                 self._call(self._pass_over, key, way)
             elif way.is_shorter:
                 self._forget([key])
-            self._gaps.begin(key, way.offset)
-            self._read_from(key, way.offset)
+            offset = self._first_offset(key[0]) if way.offset < 0 else way.offset
+            self._leaps.forget([key])
+            self._gaps.begin(key, offset)
+            self._read_from(key, offset)
+        while self._leaps.due:
+            key, run = self._leaps.due.popitem()
+            self._call(self._leap_over, key, run)
+            self._gaps.begin(key, run.stop)
+            self._read_from(key, run.stop)
         while self._gaps.look_again:
             self._read_from(*self._gaps.look_again.popitem())
 
     def _pass_over(self, key: tuple[str, int], way: Jump) -> None:
         self._astray.pass_over(self._engine.partition(*key), way)
+
+    def _leap_over(self, key: tuple[str, int], run: range) -> None:
+        self._engine.partition(*key).pass_over(run)
+        self._log.info(
+            "passed over what was finished", topic=key[0], partition=key[1], offset=run.start, events=len(run)
+        )
 
     def _read_from(self, key: tuple[str, int], offset: int) -> None:
         # seek() is refused where librdkafka has stopped to fetch for want of an offset (2.16, rd_kafka_toppar_seek).
@@ -264,13 +285,20 @@ class Source:
             self._commits.tell_uncommitted(left)
 
     def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._log.info("assigned", topic=self._topic, partitions=sorted(part.partition for part in partitions))
+        self._tell("assigned", [(part.topic, part.partition) for part in partitions])
         for part in (starts := self._starts(partitions)):
-            finished = from_metadata(part.offset, part.metadata)
-            if finished:
-                self._log.info("goes on behind what was finished", partition=part.partition, offset=part.offset)
-            self._call(self._engine.assign, part.topic, part.partition, finished)
+            ahead = from_metadata(part.offset, part.metadata)
+            if ahead.finished or ahead.held:
+                self._log.info(
+                    "goes on behind what was finished",
+                    topic=part.topic,
+                    partition=part.partition,
+                    offset=part.offset,
+                    waiting=len(ahead.held),
+                )
+            self._call(self._engine.assign, part.topic, part.partition, ahead)
             self._gaps.begin((part.topic, part.partition), part.offset)
+            self._leaps.begin((part.topic, part.partition), ahead.finished)
         # With the offsets that the maps belong to, or librdkafka would ask for them again.
         self._consumer.incremental_assign(starts)
         self._call(self.assigned.set)
@@ -296,8 +324,17 @@ class Source:
             if part.error is not None:
                 part.offset, part.metadata = OFFSET_STORED, ""
             elif part.offset < 0:
-                part.offset = self._first_start
+                part.offset = self._first_offset(part.topic)
         return found
+
+    def _first_offset(self, topic: str) -> int:
+        # All that was ever put off is the stream's own, wherever it began to read.
+        return OFFSET_BEGINNING if topic == self._retry_topic else self._first_start
+
+    def _tell(self, event: str, keys: Sequence[tuple[str, int]], *, level: str = "info") -> None:
+        for topic in sorted({topic for topic, _ in keys}) or [self._topic]:
+            numbers = sorted(number for name, number in keys if name == topic)
+            getattr(self._log, level)(event, topic=topic, partitions=numbers)
 
     def _on_revoke(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         keys = [(part.topic, part.partition) for part in partitions]
@@ -311,18 +348,19 @@ class Source:
             # Without waiting for its answer, or all partitions would stand still while the group's coordinator is away.
             # librdkafka lets go of partitions once its commits are answered (2.16, rd_kafka_assignment_serve).
             self._commits.send(self._consumer, keys)
-        self._log.info("revoked", topic=self._topic, partitions=sorted(number for _, number in keys))
+        self._tell("revoked", keys)
         self._forget(keys)
 
     def _on_lost(self, _: Consumer, partitions: Sequence[TopicPartition]) -> None:
         # Somebody else has them already: a commit now could only undo theirs.
         keys = [(part.topic, part.partition) for part in partitions]
-        self._log.warning("lost", topic=self._topic, partitions=sorted(number for _, number in keys))
+        self._tell("lost", keys, level="warning")
         self._forget(keys)
 
     def _forget(self, keys: Sequence[tuple[str, int]]) -> None:
         self._given_away.update(keys)
         self._gaps.forget(keys)
+        self._leaps.forget(keys)
         self._astray.drop(keys)
         if paused := self._paused.intersection(keys):
             # Or they would still be paused should they come back.

@@ -60,6 +60,11 @@ class Stream:
         """Topic it reads, without the namespace."""
         return self.payload.__contract__.topic
 
+    @property
+    def goes_around(self) -> bool:
+        """Whether its failed events may wait on `schedule.delayed`, and come back on a topic of its own."""
+        return self.order == "none" and self.retry.attempts > 1
+
 
 def stream(
     event: str,

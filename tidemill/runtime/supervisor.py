@@ -1,6 +1,7 @@
 """The supervisor: starts worker processes, passes signals on, and replaces those that end when nobody told them to.
 
-It runs no handler and imports nothing that could fail or grow, so that it outlives what it watches.
+It runs no handler and imports nothing that could fail or grow, so that it outlives what it watches: standard library
+only. Its program is `supervise`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ MOST_RESTART_SECONDS = 30.0
 POLL_SECONDS = 0.1
 SUSPECT_SECONDS = 600.0
 """How long after the last death events stay suspects; a pill is delivered again at once, not after an hour."""
+TOLD_BY = frozenset({signal.SIGTERM, signal.SIGINT})
+"""Signals that tell it to stop."""
 MOST_SUSPECTS = 1000
 """They go to the process on its command line."""
 
@@ -53,10 +56,10 @@ class Supervisor:
     Args:
         orders: What each of them does.
         processes: How many.
-        say: Called with a line about each start and end.
+        say: Called with the level of the log (`warning`, `error`) and a line about each end that nobody asked for.
     """
 
-    def __init__(self, orders: Orders, processes: int, say: Callable[[str], None]) -> None:
+    def __init__(self, orders: Orders, processes: int, say: Callable[[str, str], None]) -> None:
         self._orders = replace(orders, supervisor_pid=os.getpid())
         self._children = [Child(number) for number in range(processes)]
         self._say = say
@@ -69,8 +72,10 @@ class Supervisor:
 
     def run(self) -> int:
         """Run until told to stop; returns the exit status: 0, or that of a process that ended badly."""
-        for signum in (signal.SIGTERM, signal.SIGINT):
+        for signum in TOLD_BY:
             signal.signal(signum, self._on_signal)
+        # They are held back until now where this program took the place of another (`supervise`).
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_BY)
         status = 0
         while True:
             now = time.monotonic()
@@ -145,7 +150,10 @@ class Supervisor:
         child.restart_at = now + wait
         child.delay = min(child.delay * 2, MOST_RESTART_SECONDS)
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        self._say(f"worker process {child.number} {how}; starting it again" + (f" in {wait:g} s" if wait else ""))
+        level = "warning" if code in (0, RECYCLE) else "error"
+        self._say(
+            level, f"worker process {child.number} {how}; starting it again" + (f" in {wait:g} s" if wait else "")
+        )
         return 0
 
     def _on_signal(self, signum: int, _: object) -> None:

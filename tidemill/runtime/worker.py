@@ -19,6 +19,7 @@ from tidemill.runtime.checks import check_topics
 from tidemill.runtime.engine import Engine
 from tidemill.runtime.invoke import Invoke
 from tidemill.runtime.outputs import Outputs
+from tidemill.runtime.retry_room import room_for_retries
 from tidemill.runtime.source import Source
 from tidemill.runtime.suspicion import Alone, Suspicion
 from tidemill.runtime.watch import Watch
@@ -153,6 +154,7 @@ class Worker:
 
     async def _start(self) -> None:
         await asyncio.to_thread(check_topics, self._streams, self._settings)
+        rooms = await asyncio.to_thread(room_for_retries, self._streams, self._settings)
         codec = Codec(self._registry)
         alone = Alone()
         for number, stream in enumerate(self._streams, start=1):
@@ -167,11 +169,13 @@ class Worker:
                 recorder=self._recorder.of_stream(number) if self._recorder is not None else None,
                 suspicion=Suspicion([suspect for suspect in self._suspects if suspect.stream == number]),
                 alone=alone,
+                waits=rooms[stream.name],
             )
             self._engines.append(engine)
             app = FeedingApp(stream, self._settings, engine.feed)
             # From here on it is stopped in good order, should its or another's start fail.
-            self._running.append(Running(stream, engine, outputs, app, Source(engine, app, self._settings)))
+            source = Source(engine, app, self._settings, retry_topic=rooms[stream.name].retry_topic)
+            self._running.append(Running(stream, engine, outputs, app, source))
             await outputs.prepare()
             await app.start()
             # One more than there are processes: an event that is decoded and waits, so that none of them idles.

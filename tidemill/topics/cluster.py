@@ -27,7 +27,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from tidemill import broker
 from tidemill.config import Settings
 from tidemill.contracts.contract import Contract
-from tidemill.topics.house import COMPACTED, house_topics
+from tidemill.topics.house import COMPACTED, HouseTopic, house_topics
 from tidemill.topics.plan import Change, plan
 from tidemill.topics.wanted import CLEANUP, MAX_BYTES, MIN_ISR, RETENTION, Topic, known_contracts, wanted_topics
 
@@ -88,13 +88,18 @@ def event_counts(settings: Settings, topics: Mapping[str, Topic]) -> dict[str, i
 
 
 def difference(
-    settings: Settings, contracts: Sequence[Contract] | None = None, *, replication: int | None = None
+    settings: Settings,
+    contracts: Sequence[Contract] | None = None,
+    *,
+    house: Sequence[HouseTopic] | None = None,
+    replication: int | None = None,
 ) -> list[Change]:
     """What `apply` would do, and what it would leave as it is.
 
     Args:
         settings: The cluster's address, namespace, limits.
-        contracts: Whose topics; default: all that are known (`known_contracts`), and the house's own.
+        contracts: Default: all that are known (`known_contracts`).
+        house: Topics without a contract; default: the known ones (`house_topics`), or none where contracts are given.
         replication: Copies of each partition; None means 3, or as many as there are brokers.
 
     Raises:
@@ -102,11 +107,15 @@ def difference(
         ContractError: The contracts can't be read.
         BrokerUnreachable, NotAuthorized, BrokerError: The cluster can't be asked.
     """
-    return _compare(broker.admin_client(settings), settings, contracts, replication)[0]
+    return _compare(broker.admin_client(settings), settings, contracts, house, replication)[0]
 
 
 def apply(
-    settings: Settings, contracts: Sequence[Contract] | None = None, *, replication: int | None = None
+    settings: Settings,
+    contracts: Sequence[Contract] | None = None,
+    *,
+    house: Sequence[HouseTopic] | None = None,
+    replication: int | None = None,
 ) -> list[Change]:
     """Make and alter topics until they are as their contracts say; never deletes one or lowers its partitions.
 
@@ -114,7 +123,8 @@ def apply(
 
     Args:
         settings: The cluster's address, namespace, limits.
-        contracts: Whose topics; default: all that are known (`known_contracts`), and the house's own.
+        contracts: Default: all that are known (`known_contracts`).
+        house: Topics without a contract; default: the known ones (`house_topics`), or none where contracts are given.
         replication: Copies of each partition; None means 3, or as many as there are brokers.
 
     Returns:
@@ -124,7 +134,7 @@ def apply(
         As `difference`.
     """
     admin = broker.admin_client(settings)
-    changes, wanted = _compare(admin, settings, contracts, replication)
+    changes, wanted = _compare(admin, settings, contracts, house, replication)
     _create(admin, settings, [wanted[change.topic] for change in changes if change.action == "create"])
     _add_partitions(admin, settings, [wanted[change.topic] for change in changes if change.action == "add partitions"])
     _set(admin, settings, [change for change in changes if change.action == "set"])
@@ -135,9 +145,15 @@ def apply(
 
 
 def _compare(
-    admin: AdminClient, settings: Settings, contracts: Sequence[Contract] | None, replication: int | None
+    admin: AdminClient,
+    settings: Settings,
+    contracts: Sequence[Contract] | None,
+    house: Sequence[HouseTopic] | None,
+    replication: int | None,
 ) -> tuple[list[Change], dict[str, Topic]]:
-    known, house = (known_contracts(settings), house_topics()) if contracts is None else (contracts, [])
+    if house is None:
+        house = house_topics() if contracts is None else []
+    known = known_contracts(settings) if contracts is None else contracts
     metadata = _metadata(admin, settings)
     wanted = {
         topic.name: topic

@@ -1,0 +1,362 @@
+"""Retries that wait: where the event is, over the death of its worker; or around by schedule.delayed."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
+
+from tests.integration.retry_samples import asks_for_time, hopeless, late
+from tests.integration.steps import PARTITIONS, StepAsked, StepDone
+from tests.integration.worker_program import ledger, noted, worker_process
+from tests.integration.working import (
+    DEAD,
+    DONE,
+    WAIT_SECONDS,
+    dead_letters,
+    encoded,
+    ends,
+    header,
+    lag,
+    messages,
+    prepare,
+    produce,
+    publish,
+    steps,
+    until,
+    until_there,
+    wait_until,
+    working,
+)
+from tidemill import broker, delayed
+from tidemill.config import Settings
+from tidemill.errors import RetryAfter, StreamError, UnknownTopic
+from tidemill.event import Event
+from tidemill.partitioning import partition_of
+from tidemill.runtime.finished import Held, from_metadata
+from tidemill.runtime.retry import Retry
+from tidemill.runtime.stream import Stream, stream
+from tidemill.runtime.work import Work
+from tidemill.topics import read_topics, wanted_topics
+from tidemill.topics.house import DELAYED
+
+
+def held(settings: Settings, declared: Stream) -> list[Held]:
+    """The events that wait, as the group's commits tell it."""
+    name = settings.qualified(declared.topic)
+    consumer = Consumer(broker.consumer_config(settings, declared.group))
+    try:
+        found = consumer.committed([TopicPartition(name, number) for number in range(PARTITIONS)], timeout=10)
+    finally:
+        consumer.close()
+    return [each for part in found for each in from_metadata(part.offset, part.metadata).held]
+
+
+def tries(folder: Path) -> list[int]:
+    return [int(line[3]) for line in ledger(folder) if line[0] == "TRY"]
+
+
+def test_the_tries_of_an_event_count_on_when_its_worker_is_killed(settings: Settings, tmp_path: Path) -> None:
+    prepare(settings)
+    publish(settings, [StepAsked(lane="a", number=0, note="fail")])
+    with worker_process(settings, tmp_path, "tests.integration.retry_samples:hopeless") as first:
+        wait_until(lambda: [each.attempts for each in held(settings, hopeless)] == [2], "the second try is committed")
+        assert first.end(signal.SIGKILL) == -signal.SIGKILL
+    assert tries(tmp_path) == [1, 2]
+    with worker_process(settings, tmp_path, "tests.integration.retry_samples:hopeless"):
+        (letter,) = messages(settings, DEAD, 1)
+        assert header(letter, "tm_dead_attempts") == "4"
+        wait_until(lambda: lag(settings, hopeless) == 0, "it is committed")
+        wait_until(lambda: held(settings, hopeless) == [], "and nothing waits any more")
+    assert tries(tmp_path) == [1, 2, 3, 4]
+    times = [float(line[4]) for line in ledger(tmp_path)]
+    # The new worker waited for what was left of the second, and no longer than that.
+    assert all(later - earlier >= 0.99 for earlier, later in zip(times, times[1:], strict=False))
+
+
+async def test_a_key_stays_blocked_over_a_take_over_while_others_go_on(settings: Settings) -> None:
+    prepare(settings)
+    done: list[tuple[str, int]] = []
+    retried: list[tuple[int, float]] = []
+
+    @stream("step.asked", name="blocked", retry=Retry(attempts=3, first=3.0, jitter=0.0))
+    async def blocked(event: Event[StepAsked], work: Work) -> None:
+        step = event.payload
+        if (step.lane, step.number) == ("bad", 0):
+            retried.append((work.attempt, time.monotonic()))
+            if work.attempt == 1:
+                raise OSError("not yet")
+        done.append((step.lane, step.number))
+
+    beside = next(f"lane {n}" for n in range(100) if place(f"lane {n}") == place("bad"))
+    publish(settings, [*steps("bad", 5), *steps(beside, 20)])
+    async with working(settings, blocked) as worker:
+        await until(lambda: len(done) == 20, "the other key is through")
+        assert await worker.stop() == 0
+    assert {lane for lane, _ in done} == {beside}
+    publish(settings, [StepAsked(lane=beside, number=number) for number in range(20, 40)])
+    async with working(settings, blocked) as worker:
+        await until(lambda: len(done) == 40, "the other key goes on in the new worker")
+        assert len(retried) == 1
+        await until(lambda: len(done) == 45, "the blocked key goes on")
+        assert worker.finished == 25
+        assert await worker.stop() == 0
+    (first, first_at), (second, second_at) = retried
+    assert (first, second) == (1, 2)
+    assert second_at - first_at >= 3.0
+    assert [number for lane, number in done if lane == "bad"] == list(range(5))
+    assert [number for lane, number in done if lane == beside] == list(range(40))
+    assert lag(settings, blocked) == 0
+
+
+def place(lane: str) -> int:
+    return partition_of(lane.encode(), PARTITIONS)
+
+
+def test_a_take_over_passes_over_what_is_finished_behind_an_event_that_waits(
+    settings: Settings, tmp_path: Path
+) -> None:
+    prepare(settings)
+    count = 12_000
+    others = [lane for lane in (f"lane {n}" for n in range(40)) if place(lane) == place("late")][:5]
+    publish(settings, [StepAsked(lane="late", number=0, note="late")])
+    publish(settings, [StepAsked(lane=others[n % 5], number=n) for n in range(count)])
+    with worker_process(settings, tmp_path, "tests.integration.retry_samples:late") as first:
+        wait_until(lambda: len(noted(tmp_path, "DONE")) == count, "all others are done, far more than there is room")
+        wait_until(lambda: len(held(settings, late)) == 1, "the one that waits is told of")
+        wait_until(lambda: _finished_ahead(settings, late) == count, "all that is done is committed")
+        first.end(signal.SIGKILL)
+    with worker_process(settings, tmp_path, "tests.integration.retry_samples:late") as second:
+        second.wait_for("passed over what was finished")
+        (leap,) = second.logged("passed over what was finished")
+        assert leap["events"] >= count - 2 * 1000
+        wait_until(lambda: len(noted(tmp_path, "DONE")) > count, "the one that waited is done")
+        publish(settings, [StepAsked(lane="late", number=1)])
+        wait_until(lambda: lag(settings, late) == 0, "all is committed")
+    done = noted(tmp_path, "DONE")
+    assert done[count:] == [("late", 0), ("late", 1)]
+    assert len(done) == len(set(done)) == count + 2
+
+
+def _finished_ahead(settings: Settings, declared: Stream) -> int:
+    name = settings.qualified(declared.topic)
+    consumer = Consumer(broker.consumer_config(settings, declared.group))
+    try:
+        found = consumer.committed([TopicPartition(name, number) for number in range(PARTITIONS)], timeout=10)
+    finally:
+        consumer.close()
+    return sum(len(run) for part in found for run in from_metadata(part.offset, part.metadata).finished)
+
+
+async def test_a_handler_says_itself_when_it_is_tried_again(settings: Settings) -> None:
+    prepare(settings)
+    at: list[float] = []
+
+    @stream("step.asked", name="asking", retry=Retry(attempts=3, first=300.0))
+    async def asking(event: Event[StepAsked], work: Work) -> None:
+        at.append(time.monotonic())
+        raise RetryAfter(0.4 * work.attempt, "the shop is closed")
+
+    publish(settings, steps("a", 1))
+    async with working(settings, asking):
+        (letter,) = await dead_letters(settings, 1)
+    assert len(at) == 3
+    assert 0.4 <= at[1] - at[0] < 10
+    assert 0.8 <= at[2] - at[1] < 10
+    assert header(letter, "tm_dead_error") == "tidemill.errors.RetryAfter"
+    assert header(letter, "tm_dead_message") == "the shop is closed"
+
+
+async def test_a_handler_in_a_process_says_it_as_well(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(settings)
+    monkeypatch.setenv("TEST_LEDGER", str(tmp_path / "ledger"))
+    publish(settings, steps("a", 1))
+    async with working(settings, asks_for_time) as worker:
+        await until(lambda: worker.finished == 1, "the second try succeeds")
+    assert tries(tmp_path) == [1, 2]
+    first, second = (float(line[4]) for line in ledger(tmp_path))
+    assert 0.5 <= second - first < 10
+
+
+async def test_an_event_that_has_expired_is_not_tried_again(settings: Settings) -> None:
+    prepare(settings)
+    at: list[int] = []
+
+    @stream("step.asked", name="expiring", retry=Retry(attempts=100, first=0.3, factor=1.0, jitter=0.0, expires=2.0))
+    async def expiring(event: Event[StepAsked], work: Work) -> None:
+        at.append(event.payload.number)
+        raise OSError("never")
+
+    publish(settings, steps("a", 1))
+    async with working(settings, expiring):
+        await dead_letters(settings, 1)
+        assert 2 <= len(at) <= 7
+        # One that is older than that when it comes has one try all the same.
+        old_ms = int((time.time() - 60) * 1000)
+        _produce_at(settings, encoded(settings, StepAsked(lane="b", number=1)), old_ms)
+        letters = await dead_letters(settings, 2)
+    assert at.count(1) == 1
+    assert {header(letter, "tm_dead_error") for letter in letters} == {"OSError"}
+
+
+def _produce_at(settings: Settings, value: bytes, timestamp_ms: int) -> None:
+    producer = Producer(broker.client_config(settings))
+    producer.produce(settings.qualified("step.asked"), value, b"b", timestamp=timestamp_ms)
+    assert producer.flush(WAIT_SECONDS) == 0
+
+
+async def test_a_policy_that_outlives_the_events_is_refused_at_the_start(settings: Settings) -> None:
+    prepare(settings)
+
+    @stream("step.asked", name="patient", retry=Retry(attempts=1000, first=600.0))
+    async def patient(event: Event[StepAsked]) -> None: ...
+
+    with pytest.raises(StreamError) as refused:
+        async with working(settings, patient):
+            pass
+    assert "can let an event wait for 6 days, 22:30:00 in all" in str(refused.value)
+    assert f"{settings.qualified('step.asked')} keeps events for 1 day, 0:00:00" in str(refused.value)
+    assert "Set `expires`" in str(refused.value)
+
+
+def make_delayed(settings: Settings) -> None:
+    """Make schedule.delayed, as `tidemill topics apply` does."""
+    (topic,) = wanted_topics(settings, [], house=[DELAYED], brokers=1)
+    new = NewTopic(topic.name, topic.partitions, topic.replication, config=topic.config)
+    admin = broker.admin_client(settings)  # kept until the answer is there
+    admin.create_topics([new])[topic.name].result(WAIT_SECONDS)
+
+
+def dispatch(settings: Settings, message: Message) -> None:
+    """Do what the scheduler does with an event that is due."""
+    headers: Any = message.headers()
+    parcel = delayed.unpacked(headers)
+    producer = Producer(broker.client_config(settings))
+    producer.produce(parcel.topic, message.value(), parcel.key, headers=list(parcel.headers))
+    assert producer.flush(WAIT_SECONDS) == 0
+
+
+async def test_without_order_a_long_wait_goes_around_and_holds_nothing(settings: Settings) -> None:
+    prepare(settings)
+    make_delayed(settings)
+    seen: list[tuple[int, int, str]] = []
+
+    @stream("step.asked", name="around", order="none", retry=Retry(attempts=3, first=60.0, jitter=0.0, in_place=1.0))
+    async def around(event: Event[StepAsked], work: Work) -> StepDone:
+        seen.append((event.payload.number, work.attempt, event.id))
+        if event.payload.note == "fail" and work.attempt < 3:
+            raise OSError("not yet")
+        return StepDone(lane=event.payload.lane, number=event.payload.number)
+
+    before = time.time()
+    publish(settings, [StepAsked(lane="a", number=0, note="fail"), *steps("a", 3)])
+    async with working(settings, around) as worker:
+        await until_there(settings, DONE, 3)
+        await until_there(settings, delayed.TOPIC, 1)
+        # What waits elsewhere counts as done here.
+        await until(lambda: lag(settings, around) == 0, "all is committed")
+        assert worker.finished == 3
+        (waiting,) = await asyncio.to_thread(messages, settings, delayed.TOPIC, 1)
+        due = delayed.unpacked(_pairs(waiting)).due.timestamp()
+        assert before + 60 <= due <= time.time() + 60
+        await asyncio.to_thread(dispatch, settings, waiting)
+        await until_there(settings, delayed.TOPIC, 2)
+        both = await asyncio.to_thread(messages, settings, delayed.TOPIC, 2)
+        (second,) = [each for each in both if each.key() != waiting.key()]
+        await asyncio.to_thread(dispatch, settings, second)
+        await until_there(settings, DONE, 4)
+        await until(lambda: worker.finished == 4, "it is done")
+    failing = [(attempt, event_id) for number, attempt, event_id in seen if attempt > 1 or (number, attempt) == (0, 1)]
+    assert sorted(attempt for attempt, _ in failing)[-2:] == [2, 3]
+    assert len({event_id for attempt, event_id in failing if attempt > 1}) == 1
+    assert sum(ends(settings, DEAD).values()) == 0
+
+
+def _pairs(message: Message) -> Any:
+    return message.headers()
+
+
+async def test_the_dead_letter_of_an_event_that_went_around_is_the_event_as_it_was(settings: Settings) -> None:
+    prepare(settings)
+    make_delayed(settings)
+    ids: list[str] = []
+
+    @stream("step.asked", name="lost", order="none", retry=Retry(attempts=2, first=60.0, jitter=0.0))
+    async def lost(event: Event[StepAsked]) -> None:
+        ids.append(event.id)
+        raise OSError("never")
+
+    value = encoded(settings, StepAsked(lane="k", number=1))
+    headers = [("colour", b"red"), ("colour", b"blue"), ("raw", b"\xff\x00"), ("tm_attempt", b"7"), ("tm_due", b"then")]
+    produce(settings, [value], key=b"k\xff\x00", headers=headers, partition=2)
+    async with working(settings, lost):
+        await until_there(settings, delayed.TOPIC, 1)
+        (waiting,) = await asyncio.to_thread(messages, settings, delayed.TOPIC, 1)
+        await asyncio.to_thread(dispatch, settings, waiting)
+        (letter,) = await dead_letters(settings, 1)
+    assert (letter.key(), letter.value()) == (b"k\xff\x00", value)
+    assert list(letter.headers() or ())[:5] == headers
+    assert all(name.startswith("tm_dead_") for name, _ in list(letter.headers() or ())[5:])
+    assert header(letter, "tm_dead_attempts") == "2"
+    assert header(letter, "tm_dead_topic") == settings.qualified("step.asked")
+    assert (header(letter, "tm_dead_partition"), header(letter, "tm_dead_offset")) == ("2", "0")
+    # An id that follows from its place is the same at every try.
+    assert len(set(ids)) == 1
+    assert len(ids) == 2
+
+
+async def test_what_cannot_go_around_waits_where_it_is(settings: Settings) -> None:
+    prepare(settings)
+    make_delayed(settings)
+    attempts: list[int] = []
+
+    @stream("step.asked", name="stays", order="none", retry=Retry(attempts=2, first=1.0, jitter=0.0, in_place=0.1))
+    async def stays(event: Event[StepAsked], work: Work) -> None:
+        attempts.append(work.attempt)
+        raise OSError("never")
+
+    produce(settings, [encoded(settings, StepAsked(lane="k", number=1))], key=b"k", headers=[("none", None)])
+    async with working(settings, stays):
+        (letter,) = await dead_letters(settings, 1)
+    assert attempts == [1, 2]
+    assert (letter.headers() or [])[0] == ("none", None)
+    assert sum(ends(settings, delayed.TOPIC).values()) == 0
+
+
+async def test_a_stream_whose_retries_go_around_says_what_topic_is_missing(settings: Settings) -> None:
+    prepare(settings)
+
+    @stream("step.asked", name="needing", order="none")
+    async def needing(event: Event[StepAsked]) -> None: ...
+
+    with pytest.raises(UnknownTopic, match=r"schedule\.delayed \(events that needing tries again later wait on it\)"):
+        async with working(settings, needing):
+            pass
+
+
+async def test_the_retry_topic_is_made_like_the_streams_own(settings: Settings) -> None:
+    prepare(settings)
+    make_delayed(settings)
+
+    @stream("step.asked", name="making", order="none")
+    async def making(event: Event[StepAsked]) -> None: ...
+
+    async with working(settings, making):
+        pass
+    # A second worker finds it there.
+    async with working(settings, making):
+        pass
+    names = [settings.qualified(name) for name in ("step.asked", "tidemill.making.retry")]
+    topics = read_topics(settings, names)
+    asked, retry = (topics[name] for name in names)
+    assert (retry.partitions, retry.replication) == (asked.partitions, asked.replication)
+    assert retry.config["retention.ms"] == asked.config["retention.ms"]
+    assert int(retry.config["max.message.bytes"]) > int(asked.config["max.message.bytes"])
