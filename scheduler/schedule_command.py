@@ -223,8 +223,7 @@ def explain(
     out.print(found.text, markup=False)
     for name, value in found.facts.items():
         if value not in (None, ""):
-            shown = utc_text(value) if isinstance(value, datetime) and value.utcoffset() is None else value
-            out.print(f"  {name.replace('_', ' '):<16}{shown}", markup=False, highlight=False)
+            out.print(f"  {name.replace('_', ' '):<16}{_shown(value)}", markup=False, highlight=False)
 
 
 @app.command(epilog=RUN_EPILOG)
@@ -283,6 +282,10 @@ def resume(job: JobName, as_json: Json = False) -> None:
     _set_pause(
         job, lambda page, now: replace(page.pause, end=now) if page.is_paused else page.pause, "resumed", as_json
     )
+
+
+def _shown(value: object) -> object:
+    return utc_text(value) if isinstance(value, datetime) else value
 
 
 def _set_pause(job: str, change: Callable[[Page, datetime], Pause | None], word: str, as_json: bool) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from scheduler.ticks.plan import settled_until
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from scheduler.jobs.job import Job
     from scheduler.ticks.applying import JobChange
-    from scheduler.ticks.books import Page
+    from scheduler.ticks.books import Page, Pause
 
 CHECK_COLUMNS = {"job": "JOB", "schedule": "SCHEDULE", "emits": "EMITS", "next": "NEXT"}
 CHANGE_COLUMNS = {"job": "JOB", "change": "CHANGE", "schedule": "SCHEDULE", "was": "WAS"}
@@ -78,9 +80,9 @@ def list_row(page: Page, now: datetime, *, for_people: bool) -> dict[str, Any]:
         zone = job.schedule.zone
         return {
             **row,
-            "next": None if following is None else f"{following.astimezone(zone):%m-%d %H:%M:%S}",
+            "next": None if following is None else _local(following, now, zone),
             "in": None if due_at is None else span_text((due_at - now).total_seconds()),
-            "last": None if ran is None else f"{ran.scheduled_at.astimezone(zone):%m-%d %H:%M:%S}",
+            "last": None if ran is None else _local(ran.scheduled_at, now, zone),
             "late": None if late is None else _late(late),
             "ticks": state.sequence if state is not None else 0,
         }
@@ -96,13 +98,22 @@ def list_row(page: Page, now: datetime, *, for_people: bool) -> dict[str, Any]:
         "last_event": None if ran is None or ran.emit is None else vars(ran.emit),
         "ticks": state.sequence if state is not None else 0,
         "skipped_since": state.skipped if state is not None else 0,
-        "pause": None if page.pause is None else vars(page.pause),
+        "pause": None if page.pause is None else _pause(page.pause),
         "emits": job.emit.type if job.emit is not None else None,
         "fingerprint": job.fingerprint,
         "in_force_since": utc_text(page.definition.since),
         "applied_at": utc_text(page.definition.applied_at),
         "applied_by": page.definition.by,
     }
+
+
+def _local(moment: datetime, now: datetime, zone: ZoneInfo) -> str:
+    local = moment.astimezone(zone)
+    return f"{local:%H:%M:%S}" if local.date() == now.astimezone(zone).date() else f"{local:%Y-%m-%d %H:%M}"
+
+
+def _pause(pause: Pause) -> dict[str, Any]:
+    return {"start": utc_text(pause.start), "end": utc_text(pause.end), "by": pause.by, "why": pause.why}
 
 
 def _late(seconds: float) -> str:

@@ -13,8 +13,9 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from examples.demo.checking import faults_of
+from examples.demo.clock import DELAY, PERIOD, TICKS, show_clock, watch_clock
+from examples.demo.programs import running_scheduler, running_workers
 from examples.demo.sheet import write_contact_sheet
-from examples.demo.workers import running_workers
 from streams.image.command import show
 from streams.image.jobs import ImageJobs, Job
 from streams.image.settings import load_image_settings
@@ -47,7 +48,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave Kafka and the registry running.")] = False,
     photos: Annotated[Path, typer.Option(help="Folder of pictures.", exists=True, file_okay=False)] = PHOTOS,
 ) -> None:
-    """Send photographs through a real Kafka and two worker processes, and look at what comes out."""
+    """Send photographs through a real Kafka and two workers, let the clock tick, and look at what comes out."""
     settings = load_settings()
     with TerminalProgress(err) as progress:
         stack = _start(settings, progress, detached=keep)
@@ -76,19 +77,28 @@ def _start(settings: Settings, progress: TerminalProgress, *, detached: bool) ->
 def _run(settings: Settings, files: list[Path]) -> int:
     store = Store.from_settings(settings)
     log = settings.state_dir / "logs" / "demo-workers.log"
+    clock_log = settings.state_dir / "logs" / "demo-scheduler.log"
     with (
         Registry(settings) as registry,
         Tail(settings, ImageJobs.TOPICS) as tail,
         Publisher(settings, codec=(codec := Codec(registry))) as publisher,
+        running_scheduler(settings, clock_log),
         running_workers(settings, log, processes=WORKERS),
     ):
         jobs = ImageJobs(publisher, store, codec, tail, load_image_settings())
         seconds, rate = _watch(jobs, files)
+        source = next(job.source for job in jobs.jobs.values() if job.file.name != BROKEN)
+        with err.status(
+            f"the clock: {TICKS} ticks of a job of every {PERIOD.seconds} s, and an event delayed by {DELAY.seconds} s"
+        ):
+            seen = watch_clock(settings, publisher, codec, source)
     results = list(jobs.jobs.values())
     out.print()
     show(results, seconds)
     out.print(f"{rate:.1f} pictures/s once the {WORKERS} worker processes were up; their log: {log}", soft_wrap=True)
-    faults = faults_of(results, RENDITIONS, store, broken=BROKEN)
+    show_clock(seen)
+    out.print(f"The scheduler's log: {clock_log}", soft_wrap=True)
+    faults = [*faults_of(results, RENDITIONS, store, broken=BROKEN), *seen.faults()]
     sheet = write_contact_sheet(settings.state_dir / "demo.html", results, seconds)
     out.print(f"[bold]Contact sheet:[/] {sheet.as_uri()}", soft_wrap=True)
     for fault in faults:
@@ -97,6 +107,8 @@ def _run(settings: Settings, files: list[Path]) -> int:
         good = sum(len(job.result.renditions) for job in results if job.result is not None)
         out.print(f"[green]✓[/] {good} renditions read back and checked: SHA-256, size, format")
         out.print(f"[green]✓[/] {BROKEN} is a dead letter that says why")
+        out.print(f"[green]✓[/] {len(seen.ticks)} ticks, one for each time, and each has led to a picture")
+        out.print(f"[green]✓[/] the event delayed by {DELAY.seconds} s came {seen.late_ms} ms after it was due")
     return 1 if faults else 0
 
 

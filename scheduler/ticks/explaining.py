@@ -28,10 +28,10 @@ SKEW = timedelta(minutes=10)
 """Clocks of schedulers may be ahead by so much: ticks that early are looked at, too."""
 
 Verdict = Literal[
-    "ran", "missed", "paused", "overlap", "failed", "not due", "due", "disabled", "before", "no time", "gone"
+    "ran", "missed", "paused", "overlap", "failed", "not due", "due", "disabled", "before", "no time", "gap", "gone"
 ]
-"""`no time`: the job has no run at that time. `before`: its schedule wasn't in force then. `gone`: it is settled, but
-what became of it isn't kept any more."""
+"""`no time`: the job has no run at that time. `gap`: the clocks leap over that time. `before`: its schedule wasn't in
+force then. `gone`: it is settled, but what became of it isn't kept any more."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,10 @@ def explain(settings: Settings, page: Page, asked: datetime, now: datetime) -> E
     assert page.definition is not None
     job = page.definition.job
     moment = _moment(job, asked)
+    if asked.tzinfo is None and (leap := _leap_over(asked, job.schedule.zone)) is not None:
+        return Explanation(page.name, moment, "gap", *_in_gap(job, asked, leap))
     if job.schedule.before(moment) != moment:
-        return Explanation(page.name, moment, "no time", *_no_time(job, asked, moment))
+        return Explanation(page.name, moment, "no time", *_no_time(job, moment))
     if moment > now:
         due_at = job.due_at(moment)
         return Explanation(page.name, moment, "not due", f"It is due in {_span(due_at - now)}.", {"due_at": due_at})
@@ -79,33 +81,44 @@ def _moment(job: Job, asked: datetime) -> datetime:
     return asked.astimezone(UTC)
 
 
-def _no_time(job: Job, asked: datetime, moment: datetime) -> tuple[str, dict[str, object]]:
+def _leap_over(wall: datetime, zone: ZoneInfo) -> datetime | None:
+    """The moment at which the clocks of a zone leap over a naive time; None where it exists."""
+    moment = wall.replace(tzinfo=zone).astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) == wall:
+        return None
+    # With fold=1 a time in a gap is read with the offset after it, and so means a moment before it (PEP 495).
+    low, high = wall.replace(tzinfo=zone, fold=1).astimezone(UTC), moment
+    offset = high.astimezone(zone).utcoffset()
+    while high - low > timedelta(seconds=1):
+        middle = (low + (high - low) / 2).replace(microsecond=0)
+        if middle.astimezone(zone).utcoffset() == offset:
+            high = middle
+        else:
+            low = middle
+    return high.replace(microsecond=0)
+
+
+def _in_gap(job: Job, wall: datetime, leap: datetime) -> tuple[str, dict[str, object]]:
+    zone = job.schedule.zone
+    last = (leap - timedelta(seconds=1)).astimezone(zone).replace(tzinfo=None) + timedelta(seconds=1)
+    text = (
+        f"{wall:%H:%M:%S} doesn't exist on {wall:%Y-%m-%d} in {zone.key}: "
+        f"the clocks leap from {last:%H:%M} to {leap.astimezone(zone):%H:%M}."
+    )
+    following = job.schedule.after(leap - timedelta(microseconds=1))
+    if following is not None:
+        text += f" The first run after the leap is that of {_local(following, zone)}."
+    return text, {"leap": leap, "run_after": following, "run_before": job.schedule.before(leap - timedelta(seconds=1))}
+
+
+def _no_time(job: Job, moment: datetime) -> tuple[str, dict[str, object]]:
     zone = job.schedule.zone
     before, after = job.schedule.before(moment), job.schedule.after(moment)
-    facts: dict[str, object] = {
-        "time_before": None if before is None else before.astimezone(zone),
-        "time_after": None if after is None else after.astimezone(zone),
-    }
-    wall = asked.replace(tzinfo=None) if asked.tzinfo is None or asked.tzinfo == zone else None
-    if wall is not None and _is_in_gap(wall, zone):
-        # The moment that a naive time in a gap means lies beyond it, by what the clocks leap (PEP 495).
-        text = f"{wall:%H:%M} doesn't exist on {wall:%Y-%m-%d} in {zone.key}: the clocks leap over it."
-        around = [time for time in (before, after) if time is not None and abs(time - moment) <= timedelta(hours=2)]
-        if around:
-            nearest = min(around, key=lambda time: abs(time - moment))
-            text += f" The run was at {_local(nearest, zone)}, see `explain` for that time."
-            facts["instead"] = nearest.astimezone(zone)
-        else:
-            text += " The schedule has no run instead."
-        return text, facts
     near = ", ".join(
         f"the one {word} is at {_local(time, zone)}" for word, time in (("before", before), ("after", after)) if time
     )
-    return f"The schedule has no run at {_local(moment, zone)}; {near or 'it has none at all'}.", facts
-
-
-def _is_in_gap(wall: datetime, zone: ZoneInfo) -> bool:
-    return wall.replace(tzinfo=zone).astimezone(UTC).astimezone(zone).replace(tzinfo=None) != wall
+    text = f"The schedule has no run at {_local(moment, zone)}; {near or 'it has none at all'}."
+    return text, {"run_before": before, "run_after": after}
 
 
 def _tick(settings: Settings, codec: Codec, job: Job, moment: datetime) -> Explanation | None:

@@ -1,11 +1,11 @@
-"""Worker processes for the time of a demo, started as a person would: `tidemill worker image`."""
+"""Programs for the time of a demo, started as a person would: `tidemill worker image`, `tidemill scheduler`."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,17 +15,33 @@ STOP_SECONDS = 30.0
 
 
 @contextmanager
-def running_workers(settings: Settings, log: Path, *, processes: int) -> Iterator[subprocess.Popen[bytes]]:
+def running_workers(settings: Settings, log: Path, *, processes: int) -> Iterator[None]:
     """Run workers of the image stream, each with one processor's worth of work at once.
 
     Args:
         settings: Addresses and folders, handed on as environment variables.
         log: Their output.
         processes: How many.
-
-    Yields:
-        The supervisor's process.
     """
+    arguments = ["worker", "image", "--processes", str(processes), "--concurrency", "1", "--drain-seconds", "10"]
+    with _running(settings, log, arguments):
+        yield
+
+
+@contextmanager
+def running_scheduler(settings: Settings, log: Path) -> Iterator[None]:
+    """Run a scheduler, which emits what is in force.
+
+    Args:
+        settings: Addresses and folders, handed on as environment variables.
+        log: Its output.
+    """
+    with _running(settings, log, ["scheduler"]):
+        yield
+
+
+@contextmanager
+def _running(settings: Settings, log: Path, arguments: Sequence[str]) -> Iterator[None]:
     environment = {
         **os.environ,
         "TIDEMILL_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
@@ -34,13 +50,12 @@ def running_workers(settings: Settings, log: Path, *, processes: int) -> Iterato
         "TIDEMILL_NAMESPACE": settings.namespace,
     }
     log.parent.mkdir(parents=True, exist_ok=True)
-    arguments = ["worker", "image", "--processes", str(processes), "--concurrency", "1", "--drain-seconds", "10"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "tidemill", *arguments], env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            yield process
+            yield
         finally:
             process.terminate()
             try:
