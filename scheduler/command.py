@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scheduler import schedule_command
+from scheduler import delayed_command, schedule_command
 from tidemill.cli.terminal import command
 
 EPILOG = """
@@ -49,3 +49,4 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog=EPILOG)(scheduler)
     app.add_typer(schedule_command.app, name="schedule")
+    app.add_typer(delayed_command.app, name="delayed")

@@ -279,9 +279,11 @@ def resume(job: JobName, as_json: Json = False) -> None:
     """Let a paused job go on; times in the pause get no ticks."""
     from dataclasses import replace
 
-    _set_pause(
-        job, lambda page, now: replace(page.pause, end=now) if page.is_paused else page.pause, "resumed", as_json
-    )
+    def ended(page: Page, now: datetime) -> Pause | None:
+        lasting = page.pause
+        return replace(lasting, end=now) if lasting is not None and lasting.end is None else lasting
+
+    _set_pause(job, ended, "resumed", as_json)
 
 
 def _shown(value: object) -> object:

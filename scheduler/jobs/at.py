@@ -28,6 +28,6 @@ class At:
         """How many times lie in (start, end]; at most `most`."""
         return max(0, min(bisect_right(self.times, end) - bisect_right(self.times, start), most))
 
-    def shortest_gap(self, moment: datetime) -> timedelta | None:
+    def shortest_gap(self) -> timedelta | None:
         """The shortest time between two neighbours; None for fewer than two."""
         return min((later - earlier for earlier, later in pairwise(self.times)), default=None)

@@ -93,9 +93,22 @@ class Cron:
                 return most
         return found
 
-    def shortest_gap(self, moment: datetime) -> timedelta | None:
-        """The shortest time between two neighbours after a moment, on a clock that nobody changes."""
-        return self.walls.shortest_gap(_utc(moment).replace(microsecond=0))
+    def left_out(self, scheduled_at: datetime) -> datetime | None:
+        """The wall time, naive, of a run that is at this scheduled time only because clocks went forward over its own.
+
+        The first if there are several; None for every other scheduled time.
+        """
+        at = _utc(scheduled_at)
+        for stretch in stretches(self.zone, _midnight(at)):
+            shown_from = stretch.start + stretch.offset
+            if stretch.start == at and self._wall_from(stretch, at) < shown_from:
+                swallowed = self.walls.first(self._wall_from(stretch, at))
+                return swallowed if swallowed is not None and swallowed < shown_from else None
+        return None
+
+    def shortest_gap(self) -> timedelta | None:
+        """The shortest time between two times, on a clock that nobody changes."""
+        return self.walls.shortest_gap
 
     def _wall_from(self, stretch: Stretch, start: datetime) -> datetime:
         """The first wall time that counts in a stretch from a moment in it on."""

@@ -83,7 +83,7 @@ def _zone(table: Table) -> ZoneInfo:
 def _schedule(table: Table) -> Schedule | None:
     zone = _zone(table)
     starts, ends = table.moment(zone, "starts"), table.moment(zone, "ends")
-    kinds = [key for key in ("cron", "every", "at") if key in table]
+    kinds = [key for key in table.data if key in ("cron", "every", "at")]
     if len(kinds) != 1:
         found = f"it has {' and '.join(kinds)}" if kinds else "it has none of cron, every and at"
         table.fault(f"{found}, expected exactly one", *kinds[1:2])
@@ -153,7 +153,7 @@ def _emit(table: Table) -> Emit | None:
 
 
 def _check_jitter(table: Table, job: Job) -> None:
-    gap = job.schedule.pattern.shortest_gap(datetime(2026, 1, 1, tzinfo=UTC))
+    gap = job.schedule.pattern.shortest_gap()
     if gap is not None and job.jitter >= gap:
         found = f"jitter {format_duration(job.jitter)} isn't shorter than the {format_duration(gap)} between two runs"
         table.fault(found, "jitter", hint="Runs could come in another order than their times.")

@@ -36,7 +36,7 @@ class Every:
         found = (end - self.origin) // self.period - (start - self.origin) // self.period
         return max(0, min(found, most))
 
-    def shortest_gap(self, moment: datetime) -> timedelta | None:
+    def shortest_gap(self) -> timedelta | None:
         """The period."""
         return self.period
 

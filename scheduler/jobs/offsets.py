@@ -6,7 +6,7 @@ A zone that changes its offset twice within 24 hours and back is seen as unchang
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -32,7 +32,7 @@ class Stretch(NamedTuple):
     after they went back, it lies later, by what is shown for a second time."""
 
 
-@lru_cache(maxsize=100_000)
+@lru_cache(maxsize=20_000)
 def stretches(zone: ZoneInfo, day: datetime) -> tuple[Stretch, ...]:
     """The stretches of the UTC day that starts at `day` (naive, midnight), one after the other."""
     yesterday = _transition(zone, day - DAY, day)
@@ -46,6 +46,17 @@ def stretches(zone: ZoneInfo, day: datetime) -> tuple[Stretch, ...]:
         Stretch(day, change, offset, first_fresh),
         Stretch(change, day + DAY, offset_at(zone, change), max(change + offset, fresh)),
     )
+
+
+def moments_of(wall: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
+    """The moments, in UTC, at which clocks in a zone show a time: none within a gap, two within a repeated hour.
+
+    Args:
+        wall: A naive datetime.
+        zone: The zone.
+    """
+    candidates = {wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+    return tuple(sorted(each for each in candidates if each.astimezone(zone).replace(tzinfo=None, fold=0) == wall))
 
 
 def _transition(zone: ZoneInfo, start: datetime, end: datetime) -> datetime | None:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from scheduler.jobs.faults import JobFault
 from scheduler.jobs.lines import Path, line_of
+from scheduler.jobs.offsets import moments_of
 from tidemill.contracts.duration import parse_duration
 from tidemill.contracts.faults import did_you_mean
 
@@ -110,7 +111,7 @@ class Table:
         return duration
 
     def moment(self, zone: ZoneInfo, key: str, index: int | None = None) -> datetime | None:
-        """A moment in UTC; without an offset it is meant in the zone. None: there is none, or a wrong one."""
+        """A moment in UTC; without an offset it is meant in the zone, at its first occurrence. None: none, or a wrong one."""
         path = (key,) if index is None else (key, index)
         value = self.data.get(key) if index is None else self.data[key][index]
         if value is None:
@@ -124,12 +125,12 @@ class Table:
             return None
         if moment.tzinfo is not None:
             return moment.astimezone(UTC)
-        in_utc = moment.replace(tzinfo=zone).astimezone(UTC)
-        if in_utc.astimezone(zone).replace(tzinfo=None) != moment:
+        moments = moments_of(moment, zone)
+        if not moments:
             hint = "Write a time before or after that hour, or one with an offset."
             self.fault(f"{key} {shown(value)} doesn't exist in {zone.key}: clocks go forward over it", *path, hint=hint)
             return None
-        return in_utc
+        return moments[0]
 
     def json(self, key: str) -> dict[str, Any]:
         """A table as JSON data: dates and times become ISO 8601 text, which contracts read."""

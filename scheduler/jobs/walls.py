@@ -9,7 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from calendar import monthrange
 from datetime import date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import pairwise
 
 from cronsim import CronSim, CronSimError
 from cronsim.cronsim import Field
@@ -19,6 +20,7 @@ LONGEST_EXPRESSION = 200
 MOST_YEARS = 50
 """How far a match is looked for: leap days that must be a certain weekday come every 28 years, or 40 around 2100."""
 _MOST_MONTHS = 1500
+_DAY_SECONDS = 86_400
 
 _EXPECTED = {
     Field.SECOND: "0-59",
@@ -91,17 +93,31 @@ class WallTimes:
         found += (bisect_left(days, end.day) - bisect_left(days, day)) * self._per_day + self._rank(end)
         return min(found, most)
 
-    def shortest_gap(self, at: datetime) -> timedelta | None:
-        """The shortest time between two of the 200 matches from a naive moment on; None for fewer than two."""
-        shortest: timedelta | None = None
-        one = self.first(at)
-        for _ in range(200):
-            other = None if one is None else self.first(one + timedelta(seconds=1))
-            if one is None or other is None:
-                break
-            shortest = other - one if shortest is None else min(shortest, other - one)
-            one = other
-        return shortest
+    @cached_property
+    def shortest_gap(self) -> timedelta:
+        """The shortest time between two matches that follow each other, on a clock that nobody changes.
+
+        Exact within a day; how close two days can be is looked up over five years.
+        """
+        seconds, minutes, hours = self._seconds, self._minutes, self._hours
+        of_minute, of_hour = seconds[-1] - seconds[0], (minutes[-1] - minutes[0]) * 60 + seconds[-1] - seconds[0]
+        of_day = (hours[-1] - hours[0]) * 3600 + of_hour
+        gaps = [later - earlier for earlier, later in pairwise(seconds)]
+        gaps += [(later - earlier) * 60 - of_minute for earlier, later in pairwise(minutes)]
+        gaps += [(later - earlier) * 3600 - of_hour for earlier, later in pairwise(hours)]
+        if not gaps or min(gaps) > _DAY_SECONDS - of_day:
+            gaps.append(self._fewest_days_between() * _DAY_SECONDS - of_day)
+        return timedelta(seconds=min(gaps))
+
+    def _fewest_days_between(self) -> int:
+        years = range(2026, 2031)
+        days = [
+            date(year, month, day).toordinal()
+            for year in years
+            for month in range(1, 13)
+            for day in self._days_of(year, month)
+        ]
+        return min((later - earlier for earlier, later in pairwise(days)), default=366)
 
     def _days_of(self, year: int, month: int) -> list[int]:
         if month not in self._months:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from tidemill.cli.finding import Finding
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_SKEW_SECONDS = 10.0
 """More than network delay and a header of whole seconds can explain; schedules and delays would be felt to be off."""
+GROUP = "tidemill.checks"
+"""Entry points of what other packages check: functions that take the settings and return a `Finding`."""
 PROBE = "tidemill-doctor.txt"
 
 
@@ -37,6 +40,8 @@ def check_all(settings: Settings) -> Iterator[Finding]:
     yield _guarded("topics", check_topics, settings) if broker.ok else _skipped("topics", "no broker answers")
     yield _guarded("schemas", check_schemas, settings) if registry.ok else _skipped("schemas", "no registry answers")
     yield _guarded("streams", check_groups, settings) if broker.ok else _skipped("streams", "no broker answers")
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        yield _guarded(point.name, point.load(), settings) if broker.ok else _skipped(point.name, "no broker answers")
     yield _guarded("clock", check_clock, settings) if registry.ok else _skipped("clock", "no registry answers")
     yield _guarded("object store", check_store, settings)
 

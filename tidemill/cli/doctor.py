@@ -27,7 +27,7 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("-", "dim")
 
 @command
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
-    """Check broker, registry, topics, schemas, streams, clock and object store."""
+    """Check broker, registry, topics, schemas, streams, scheduler, clock and object store."""
     from tidemill.cli.checkup import check_all
     from tidemill.cli.finding import Finding
     from tidemill.config import load_settings
