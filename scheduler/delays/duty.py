@@ -200,9 +200,12 @@ class DelaysDuty:
         for reply in deed.replies:
             self._requests.pop(reply.request.key, None)
             self._refusals.pop(reply.request.key, None)
-            event_id = reply.request.event_id.decode("utf-8", "replace")
             self._log.info(
-                f"asked to {reply.request.wish}", id=event_id, by=reply.request.by, answer=reply.answer.value
+                "answered a request",
+                wish=reply.request.wish.value,
+                id=reply.request.event_id.decode("utf-8", "replace"),
+                by=reply.request.by,
+                answer=reply.answer.value,
             )
         self._at_once = MOST_EVENTS
         self._setbacks.passed(deed.sent)

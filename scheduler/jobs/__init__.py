@@ -9,8 +9,8 @@ What the rest of the scheduler uses:
     schedule.py     Schedule(pattern: Cron | Every | At, zone: ZoneInfo, starts, ends)
                         .after(moment) -> datetime | None; .before(moment) -> datetime | None
                         .count(start, end, most) -> int; .interval(scheduled_at) -> (start, end)
-    cron.py         Cron(expression, zone).left_out(scheduled_at) -> naive datetime | None: the wall time in a spring gap
-                        that a run was moved from
+    cron.py         Cron(expression, zone)
+                        .left_out(scheduled_at) -> naive datetime | None: the time in a spring gap that a run is for
     offsets.py      moments_of(wall, zone) -> moments in UTC that show a naive wall time: 0 in a gap, 2 if repeated
     pending.py      decide(job, last, now, *, missed_before=0, most_emitted=1000) -> Decision
                         Decision(emit: list[datetime], skipped: list[Skipped], missed: int, next: datetime | None)

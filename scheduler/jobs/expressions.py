@@ -8,6 +8,7 @@ Must never run for longer than its text is long, nor grow without bound, whoever
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date, time, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from jinja2 import TemplateError, TemplateSyntaxError, Undefined, nodes
 from jinja2.exceptions import SecurityError
 
 from scheduler.jobs.grammar import FILTERS, NODES, TESTS, VARIABLES
-from scheduler.jobs.sandbox import Sandbox, iso_text
+from scheduler.jobs.sandbox import Method, Sandbox, iso_text
 from tidemill.contracts.faults import did_you_mean
 from tidemill.errors import ConfigError
 
@@ -24,7 +25,9 @@ LONGEST_SOURCE = 2_000
 MOST_RESULT_BYTES = 100_000
 """Size of all that one rendering gives."""
 DEEPEST = 20
-"""Levels of lists and tables in a payload."""
+"""Levels of lists and tables in a payload, and again in what an expression gives."""
+
+_VALUES = (str, int, float, date, time, timedelta, type(None))
 
 
 class ExpressionError(ConfigError):
@@ -68,25 +71,20 @@ class _Rendering:
             raise ExpressionError(f"It has more than {DEEPEST} levels of lists and tables.")
         if isinstance(value, str):
             worked_out = _compile(value)(self._variables) if "{" in value else value
-            self._measure(worked_out, depth)
+            self._measure(worked_out)
             return worked_out
         if isinstance(value, dict):
             return {name: self.value(each, depth + 1) for name, each in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(each, depth + 1) for each in value]
-        self._measure(value, depth)
+        self._measure(value)
         return value
 
-    def _measure(self, value: Any, depth: int) -> None:
-        if depth > 2 * DEEPEST:
-            raise ExpressionError(f"It has more than {DEEPEST} levels of lists and tables.")
-        if isinstance(value, dict):
-            for name, each in value.items():
-                self._measure(name, depth + 1)
-                self._measure(each, depth + 1)
-        elif isinstance(value, (list, tuple)):
-            for each in value:
-                self._measure(each, depth + 1)
+    def _measure(self, value: Any) -> None:
+        parts = [*value, *value.values()] if isinstance(value, dict) else value
+        if isinstance(parts, (list, tuple)):
+            for each in parts:
+                self._measure(each)
         self._bytes += len(value.encode("utf-8", "surrogatepass")) if isinstance(value, str) else 8
         if self._bytes > MOST_RESULT_BYTES:
             raise ExpressionError(
@@ -110,7 +108,7 @@ def _compile(source: str) -> Callable[[Mapping[str, Any]], Any]:
         if single and source.startswith("{{") and source.endswith("}}"):
             inner = source[2:-2].removeprefix("-").removeprefix("+").removesuffix("-").removesuffix("+")
             expression = _ENVIRONMENT.compile_expression(inner, undefined_to_none=False)
-            return lambda variables: _guarded(source, lambda **named: _defined(expression(**named)), variables)
+            return lambda variables: _guarded(source, lambda **named: _checked(expression(**named)), variables)
         template = _ENVIRONMENT.from_string(source)
     except TemplateSyntaxError as error:
         raise ExpressionError(f"{_shown(source)} can't be read: {_words(error)}.") from error
@@ -151,9 +149,17 @@ def _guarded(source: str, work: Callable[..., Any], variables: Mapping[str, Any]
         raise ExpressionError(f"{_shown(source)} fails: {error} ({type(error).__name__}).") from error
 
 
-def _defined(value: Any) -> Any:
-    if isinstance(value, Undefined):
-        str(value)  # raises what is wrong with it, in Jinja2's words
+def _checked(value: Any, depth: int = 0) -> Any:
+    if depth > DEEPEST:
+        raise SecurityError(f"it gives more than {DEEPEST} levels of lists and tables")
+    if isinstance(value, (Undefined, Method)):
+        str(value)  # raises what is wrong with it
+    parts = [*value, *value.values()] if isinstance(value, dict) else value
+    if isinstance(parts, (list, tuple)):
+        for each in parts:
+            _checked(each, depth + 1)
+    elif not isinstance(value, _VALUES):
+        raise SecurityError(f"it gives a {type(value).__name__}, which no event can hold")
     return value
 
 

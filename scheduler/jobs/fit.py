@@ -99,11 +99,10 @@ def _check_contract(job: Job, emit: Emit, table: Table, catalogue: Catalogue, mo
         except InvalidEvent as error:
             table.fault(_sentence(error.message), "emit", "payload", *_steps(error.field), hint=error.hint)
             field = str(_steps(error.field)[0])
-            if field not in emit.payload:
+            cls = catalogue.by_type(emit.type)
+            if field not in emit.payload or field == cls.__contract__.key or _required(cls, field):
                 return
             emit = replace(emit, payload={name: value for name, value in emit.payload.items() if name != field})
-            if _required(catalogue.by_type(emit.type), field):
-                return
         except ContractError as error:
             table.fault(_sentence(error.message), "emit", "payload", hint=error.hint)
             return

@@ -31,6 +31,18 @@ def iso_text(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (date, time)) else value
 
 
+class Method:
+    """A method that may be called. As a text it would be its address in memory, another one at each try."""
+
+    def __init__(self, bound: Any) -> None:
+        self.bound = bound
+
+    def __str__(self) -> str:
+        raise SecurityError(f"{self.bound.__name__} is a method: write {self.bound.__name__}()")
+
+    __repr__ = __str__
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """No globals, no statements, and of filters, tests, attributes and methods only the listed ones."""
 
@@ -46,14 +58,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         return any(attr in names for kind, names in ATTRIBUTES if isinstance(obj, kind))
 
-    def is_safe_callable(self, obj: Any) -> bool:
-        owner = getattr(obj, "__self__", None)
-        return owner is not None and self.is_safe_attribute(owner, getattr(obj, "__name__", ""), obj)
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        value = super().getattr(obj, attribute)
+        return Method(value) if callable(value) and not isinstance(value, Undefined) else value
+
+    def wrap_str_format(self, value: Any) -> None:
+        # Jinja2 would let str.format through, made safe but not bounded: "{:>1000000000}".
+        return None
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        # Jinja2 would take an attribute where there is no such item.
+        try:
+            return obj[argument]
+        except (TypeError, LookupError):
+            return self.undefined(obj=obj, name=argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         return _OPERATORS[operator](left, right)
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(obj, Undefined) or not self.is_safe_callable(obj):
+        if not isinstance(obj, Method):
             raise SecurityError("this can't be called")
-        return call_bounded(obj, args, kwargs)
+        return call_bounded(obj.bound, args, kwargs)

@@ -111,7 +111,7 @@ class Table:
         return duration
 
     def moment(self, zone: ZoneInfo, key: str, index: int | None = None) -> datetime | None:
-        """A moment in UTC; without an offset it is meant in the zone, at its first occurrence. None: none, or a wrong one."""
+        """A moment in UTC; without an offset it is meant in the zone, the first of two. None: none, or a wrong one."""
         path = (key,) if index is None else (key, index)
         value = self.data.get(key) if index is None else self.data[key][index]
         if value is None:

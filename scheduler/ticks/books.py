@@ -189,8 +189,12 @@ def _ran(data: Mapping[str, Any] | None) -> Ran | None:
     if data is None:
         return None
     scheduled_at, emitted_at = _times(data, "scheduled_at", "emitted_at")
-    emit = None if data["emit"] is None else Emitted(**data["emit"])
-    return Ran(Emitted(**data["tick"]), scheduled_at, emitted_at, str(data["by"]), bool(data["manual"]), emit)
+    emit = None if data["emit"] is None else _emitted(data["emit"])
+    return Ran(_emitted(data["tick"]), scheduled_at, emitted_at, str(data["by"]), bool(data["manual"]), emit)
+
+
+def _emitted(data: Mapping[str, Any]) -> Emitted:
+    return Emitted(str(data["id"]), str(data["topic"]), int(data["partition"]), int(data["offset"]))
 
 
 def _times(data: Mapping[str, Any], *names: str) -> list[datetime]:
@@ -206,7 +210,7 @@ def _as_text(value: object) -> str:
 def _read(value: bytes, build: Callable[[Mapping[str, Any]], T]) -> T:
     try:
         return build(json.loads(value))
-    except (ValueError, KeyError, TypeError, ConfigError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ConfigError) as error:
         raise DecodeError(f"A record of schedule.jobs can't be read: {type(error).__name__}: {error}.") from error
 
 

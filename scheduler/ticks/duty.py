@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from scheduler.ticks.books import Books, Page, RunRequest, key_of
 from scheduler.ticks.deed import Answer, JobDeed, TicksDeed
 from scheduler.ticks.emitting import TickEvents
-from scheduler.ticks.plan import Plan, Skip, Tick, plan, run_by_hand
+from scheduler.ticks.plan import Plan, Skip, plan, run_by_hand
 from tidemill.errors import ConfigError, ContractError, DecodeError, SchemaNotRegistered, TidemillError
 from tidemill.telemetry import get_logger
 
@@ -113,7 +114,7 @@ class TicksDuty:
         job = page.definition.job
         try:
             made = plan(page, now, lambda: self._is_last_run_finished(page))
-            ticks = [events for tick in made.ticks if (events := self._events(made, tick, now)) is not None]
+            ticks = self._ticks(made, now)
             skips = [self._emitting.skipped(job, skip, now) for skip in made.skips]
         except (TidemillError, OSError) as error:
             self._put_off(name, now.timestamp(), str(error))
@@ -123,17 +124,25 @@ class TicksDuty:
             return None
         return JobDeed(page, made, ticks, skips)
 
-    def _events(self, made: Plan, tick: Tick, now: datetime) -> TickEvents | None:
-        """The events of a tick; None where what the job asks for can't be made, which is then told instead."""
-        try:
-            return self._emitting.tick(made.job, tick, now)
-        except SchemaNotRegistered:
-            raise  # That is mended by whoever runs this, and the job waits for it.
-        except (ContractError, ConfigError) as error:
-            self._log.error("a job's event can't be made", job=made.job.name, error=str(error))
-            made.skips.append(Skip(tick.scheduled_at, tick.scheduled_at, 1, "failed", str(error)))
-            made.skipped += 1
-            return None
+    def _ticks(self, made: Plan, now: datetime) -> list[TickEvents]:
+        """The events of a plan's ticks; of a tick whose event can't be made it is told instead that it was skipped."""
+        found: list[TickEvents] = []
+        failed = skipped = 0
+        for planned in made.ticks:
+            # Sequences have no gaps, and each tick says how many before it are missing.
+            tick = replace(planned, sequence=planned.sequence - failed, missed=planned.missed + skipped)
+            try:
+                found.append(self._emitting.tick(made.job, tick, now))
+            except SchemaNotRegistered:
+                raise  # That is mended by whoever runs this, and the job waits for it.
+            except (ContractError, ConfigError) as error:
+                self._log.error("a job's event can't be made", job=made.job.name, error=str(error))
+                made.skips.append(Skip(tick.scheduled_at, tick.scheduled_at, 1, "failed", str(error)))
+                failed, skipped = failed + 1, tick.missed + 1
+            else:
+                skipped = 0
+        made.skipped += skipped
+        return found
 
     def _is_last_run_finished(self, page: Page) -> bool:
         job = page.definition.job if page.definition is not None else None

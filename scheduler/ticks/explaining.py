@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
+from scheduler.jobs.cron import Cron
 from scheduler.log import partitions_of, read_log
 from scheduler.ticks.plan import settled_until
 from tidemill.codec import Codec
@@ -127,6 +128,7 @@ def _tick(settings: Settings, codec: Codec, job: Job, moment: datetime) -> Expla
             continue
         late = tick.emitted_at - tick.scheduled_at
         event = Event.received(tick, message)
+        leap = _leap_words(job, moment)
         how = "was run by hand" if tick.manual else f"ran, {_late(late)}"
         facts: dict[str, object] = {
             "tick": event.id,
@@ -141,8 +143,15 @@ def _tick(settings: Settings, codec: Codec, job: Job, moment: datetime) -> Expla
         }
         if job.emit is not None:
             facts["emits"] = job.emit.type
-        return Explanation(job.name, moment, "ran", f"It {how}; emitted by {tick.by}.", facts)
+        return Explanation(job.name, moment, "ran", f"It {how}; emitted by {tick.by}.{leap}", facts)
     return None
+
+
+def _leap_words(job: Job, moment: datetime) -> str:
+    """Says so, if the clocks leap over the time that the schedule names, and this one stands for it."""
+    pattern = job.schedule.pattern
+    wall = pattern.left_out(moment) if isinstance(pattern, Cron) else None
+    return "" if wall is None else f" It stands for {wall:%H:%M}, which the clocks leap over on that day."
 
 
 def _skipped(settings: Settings, codec: Codec, job: Job, moment: datetime) -> Explanation | None:

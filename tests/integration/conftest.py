@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.commands import Commands
+from tests.integration.delays_commands import Delayed
 from tidemill import Settings, topics
 from tidemill.contracts.registration import register_contracts
 from tidemill.contracts.registry import Registry
@@ -24,3 +25,9 @@ def contracts_ready(settings: Settings) -> Settings:
 def tidemill(settings: Settings) -> Commands:
     """Runs `tidemill doctor` or `tidemill publish` with these settings."""
     return Commands(settings)
+
+
+@pytest.fixture
+def delayed_command(settings: Settings) -> Delayed:
+    """Runs `tidemill delayed` with these settings."""
+    return Delayed(settings)

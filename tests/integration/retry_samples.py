@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from tests.integration.steps import StepAsked
@@ -23,7 +24,7 @@ async def hopeless(event: Event[StepAsked], work: Work) -> None:
         raise OSError("never")
 
 
-@stream("step.asked", name="late", retry=Retry(attempts=2, first=4.0, factor=1.0, jitter=0.0), room=100)
+@stream("step.asked", name="late", retry=Retry(attempts=2, first=12.0, factor=1.0, jitter=0.0), room=100)
 async def late(event: Event[StepAsked], work: Work) -> None:
     """Fail the first try where the note says so; note down what succeeds."""
     if event.payload.note == "late" and work.attempt == 1:
@@ -37,3 +38,13 @@ def asks_for_time(event: Event[StepAsked], work: Work) -> None:
     note_down(f"TRY {event.payload.lane} {event.payload.number} {work.attempt} {time.time()}")
     if work.attempt == 1:
         raise RetryAfter(0.5, "the shop opens soon")
+
+
+@stream("step.asked", name="flaky", retry=Retry(attempts=9, first=0.5, factor=1.0, jitter=0.5))
+async def flaky(event: Event[StepAsked], work: Work) -> None:
+    """Fail the first two tries where the note says so; note down what succeeds, and how long after it was published."""
+    if event.payload.note == "fails twice" and work.attempt <= 2:
+        raise OSError("not yet")
+    await asyncio.sleep(0.005)
+    took = time.time() - event.time.timestamp()
+    note_down(f"DONE {event.payload.lane} {event.payload.number} {work.attempt} {took}")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from tests.integration.retry_samples import asks_for_time, hopeless, late
@@ -39,7 +40,7 @@ from tidemill.config import Settings
 from tidemill.errors import RetryAfter, StreamError, UnknownTopic
 from tidemill.event import Event
 from tidemill.partitioning import partition_of
-from tidemill.runtime.finished import Held, from_metadata
+from tidemill.runtime.finished import Ahead, Held, from_metadata
 from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import Stream, stream
 from tidemill.runtime.work import Work
@@ -47,15 +48,27 @@ from tidemill.topics import read_topics, wanted_topics
 from tidemill.topics.house import DELAYED
 
 
-def held(settings: Settings, declared: Stream) -> list[Held]:
-    """The events that wait, as the group's commits tell it."""
+def told(settings: Settings, declared: Stream) -> list[Ahead]:
+    """What the group's commits tell beside their offsets, by partition."""
     name = settings.qualified(declared.topic)
+    asked = [TopicPartition(name, number) for number in range(PARTITIONS)]
     consumer = Consumer(broker.consumer_config(settings, declared.group))
+    deadline = time.monotonic() + WAIT_SECONDS
     try:
-        found = consumer.committed([TopicPartition(name, number) for number in range(PARTITIONS)], timeout=10)
+        while True:
+            try:
+                return [from_metadata(part.offset, part.metadata) for part in consumer.committed(asked, timeout=10)]
+            except KafkaException as error:
+                if "oordinator" not in error.args[0].str() or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
     finally:
         consumer.close()
-    return [each for part in found for each in from_metadata(part.offset, part.metadata).held]
+
+
+def held(settings: Settings, declared: Stream) -> list[Held]:
+    """The events that wait, as the group's commits tell it."""
+    return [each for ahead in told(settings, declared) for each in ahead.held]
 
 
 def tries(folder: Path) -> list[int]:
@@ -77,7 +90,7 @@ def test_the_tries_of_an_event_count_on_when_its_worker_is_killed(settings: Sett
     assert tries(tmp_path) == [1, 2, 3, 4]
     times = [float(line[4]) for line in ledger(tmp_path)]
     # The new worker waited for what was left of the second, and no longer than that.
-    assert all(later - earlier >= 0.99 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= 0.99 for earlier, later in pairwise(times))
 
 
 async def test_a_key_stays_blocked_over_a_take_over_while_others_go_on(settings: Settings) -> None:
@@ -123,8 +136,8 @@ def test_a_take_over_passes_over_what_is_finished_behind_an_event_that_waits(
     settings: Settings, tmp_path: Path
 ) -> None:
     prepare(settings)
-    count = 12_000
-    others = [lane for lane in (f"lane {n}" for n in range(40)) if place(lane) == place("late")][:5]
+    count = 8_000
+    others = [lane for lane in (f"lane-{n}" for n in range(40)) if place(lane) == place("late")][:5]
     publish(settings, [StepAsked(lane="late", number=0, note="late")])
     publish(settings, [StepAsked(lane=others[n % 5], number=n) for n in range(count)])
     with worker_process(settings, tmp_path, "tests.integration.retry_samples:late") as first:
@@ -145,13 +158,58 @@ def test_a_take_over_passes_over_what_is_finished_behind_an_event_that_waits(
 
 
 def _finished_ahead(settings: Settings, declared: Stream) -> int:
-    name = settings.qualified(declared.topic)
-    consumer = Consumer(broker.consumer_config(settings, declared.group))
-    try:
-        found = consumer.committed([TopicPartition(name, number) for number in range(PARTITIONS)], timeout=10)
-    finally:
-        consumer.close()
-    return sum(len(run) for part in found for run in from_metadata(part.offset, part.metadata).finished)
+    return sum(len(run) for ahead in told(settings, declared) for run in ahead.finished)
+
+
+async def test_a_hot_key_that_waits_takes_no_room_from_the_others(settings: Settings) -> None:
+    prepare(settings)
+    done: list[tuple[str, int]] = []
+    behind = 5_000
+    beside = next(f"lane {n}" for n in range(100) if place(f"lane {n}") == place("hot"))
+
+    @stream("step.asked", name="roomy", room=100, retry=Retry(attempts=2, first=600.0))
+    async def roomy(event: Event[StepAsked], work: Work) -> None:
+        step = event.payload
+        if (step.lane, step.number, work.attempt) == ("hot", 0, 1):
+            raise RetryAfter(6.0)
+        done.append((step.lane, step.number))
+
+    publish(settings, steps("hot", 1))
+    async with working(settings, roomy) as worker:
+        await until(lambda: [part for part in worker.engines[0].parts.values() if part.held], "its first event waits")
+        publish(settings, [*steps("hot", behind + 1)[1:], *steps(beside, 200)])
+        await until(lambda: len(done) == 200, "the other key is through, behind far more events than there is room")
+        (part,) = [part for part in worker.engines[0].parts.values() if part.held]
+        assert part.count < 100
+        assert part.stubs > behind - 100
+        await until(lambda: len(done) == 200 + behind + 1, "the hot key is through")
+        assert worker.finished == 200 + behind + 1
+        assert (part.stubs, part.count, part.bytes) == (0, 0, 0)
+    assert [number for lane, number in done if lane == "hot"] == list(range(behind + 1))
+    assert lag(settings, roomy) == 0
+
+
+async def test_what_is_deleted_while_its_key_waits_is_passed_over(settings: Settings) -> None:
+    prepare(settings)
+    done: list[int] = []
+
+    @stream("step.asked", name="deleted", room=100, retry=Retry(attempts=2, first=600.0))
+    async def deleted(event: Event[StepAsked], work: Work) -> None:
+        if (event.payload.number, work.attempt) == (0, 1):
+            raise RetryAfter(4.0)
+        done.append(event.payload.number)
+
+    publish(settings, steps("a", 1000))
+    async with working(settings, deleted) as worker:
+        await until(lambda: any(part.stubs for part in worker.engines[0].parts.values()), "some were let go")
+        (part,) = [part for part in worker.engines[0].parts.values() if part.held]
+        name = settings.qualified("step.asked")
+        admin = broker.admin_client(settings)  # kept until the answer is there
+        for answer in admin.delete_records([TopicPartition(name, part.number, 500)]).values():
+            answer.result(WAIT_SECONDS)
+        await until(lambda: lag(settings, deleted) == 0, "all is committed")
+    # The one that waited was in hand; those that were let go are gone.
+    assert done == [0, *range(500, 1000)]
 
 
 async def test_a_handler_says_itself_when_it_is_tried_again(settings: Settings) -> None:
@@ -235,10 +293,13 @@ def make_delayed(settings: Settings) -> None:
     admin.create_topics([new])[topic.name].result(WAIT_SECONDS)
 
 
+def _pairs(message: Message) -> Any:
+    return message.headers()
+
+
 def dispatch(settings: Settings, message: Message) -> None:
     """Do what the scheduler does with an event that is due."""
-    headers: Any = message.headers()
-    parcel = delayed.unpacked(headers)
+    parcel = delayed.unpacked(_pairs(message))
     producer = Producer(broker.client_config(settings))
     producer.produce(parcel.topic, message.value(), parcel.key, headers=list(parcel.headers))
     assert producer.flush(WAIT_SECONDS) == 0
@@ -280,10 +341,6 @@ async def test_without_order_a_long_wait_goes_around_and_holds_nothing(settings:
     assert sum(ends(settings, DEAD).values()) == 0
 
 
-def _pairs(message: Message) -> Any:
-    return message.headers()
-
-
 async def test_the_dead_letter_of_an_event_that_went_around_is_the_event_as_it_was(settings: Settings) -> None:
     prepare(settings)
     make_delayed(settings)
@@ -303,8 +360,8 @@ async def test_the_dead_letter_of_an_event_that_went_around_is_the_event_as_it_w
         await asyncio.to_thread(dispatch, settings, waiting)
         (letter,) = await dead_letters(settings, 1)
     assert (letter.key(), letter.value()) == (b"k\xff\x00", value)
-    assert list(letter.headers() or ())[:5] == headers
-    assert all(name.startswith("tm_dead_") for name, _ in list(letter.headers() or ())[5:])
+    assert _pairs(letter)[:5] == headers
+    assert all(name.startswith("tm_dead_") for name, _ in _pairs(letter)[5:])
     assert header(letter, "tm_dead_attempts") == "2"
     assert header(letter, "tm_dead_topic") == settings.qualified("step.asked")
     assert (header(letter, "tm_dead_partition"), header(letter, "tm_dead_offset")) == ("2", "0")
@@ -327,7 +384,7 @@ async def test_what_cannot_go_around_waits_where_it_is(settings: Settings) -> No
     async with working(settings, stays):
         (letter,) = await dead_letters(settings, 1)
     assert attempts == [1, 2]
-    assert (letter.headers() or [])[0] == ("none", None)
+    assert _pairs(letter)[0] == ("none", None)
     assert sum(ends(settings, delayed.TOPIC).values()) == 0
 
 

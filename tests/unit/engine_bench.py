@@ -98,11 +98,11 @@ class Sent:
 class Bench:
     """An engine with its surroundings, and partition 0 to feed it with."""
 
-    def __init__(self, declared: Stream, concurrency: int = 4) -> None:
+    def __init__(self, declared: Stream, concurrency: int = 4, **options: Any) -> None:
         self.values, self.sent = Values(), Sent()
         values: Any = self.values
         sent: Any = self.sent
-        self.engine = Engine(declared, values, sent, Invoke(declared, load_settings(), concurrency))
+        self.engine = Engine(declared, values, sent, Invoke(declared, load_settings(), concurrency), **options)
         self.engine.start(concurrency)
         self.part = self.engine.partition("step.asked", 0)
 
@@ -129,8 +129,8 @@ async def benches() -> AsyncIterator[MakeBench]:
     """Makes benches, and stops their engines in the end; nothing may still be counted as running then."""
     made: list[Bench] = []
 
-    def make(declared: Stream, concurrency: int = 4) -> Bench:
-        made.append(Bench(declared, concurrency))
+    def make(declared: Stream, concurrency: int = 4, **options: Any) -> Bench:
+        made.append(Bench(declared, concurrency, **options))
         return made[-1]
 
     yield make

@@ -13,6 +13,7 @@ from cronsim import CronSim
 
 from scheduler.jobs.cron import Cron
 from scheduler.jobs.every import Every
+from scheduler.jobs.offsets import moments_of
 from scheduler.jobs.schedule import Schedule
 from tidemill.contracts.duration import parse_duration
 
@@ -111,6 +112,28 @@ class TestDaylightSaving:
 
         assert (runs(3, 29), runs(3, 30), runs(10, 25)) == (23, 24, 25)
 
+    def test_a_run_tells_which_time_it_was_moved_from(self) -> None:
+        cron = Cron("15,45 2 * * *", ZoneInfo("Europe/Paris"))
+        end_of_gap = datetime(2026, 3, 29, 1, tzinfo=UTC)
+        assert cron.after(end_of_gap - INSTANT) == end_of_gap
+        assert cron.left_out(end_of_gap) == datetime(2026, 3, 29, 2, 15)
+        assert cron.left_out(datetime(2026, 3, 28, 1, 15, tzinfo=UTC)) is None
+        assert Cron("0 3 * * *", ZoneInfo("Europe/Paris")).left_out(end_of_gap) is None
+        assert Cron("0 * * * *", ZoneInfo("Europe/Paris")).left_out(end_of_gap) is None
+        assert Cron("0 7 30 12 *", ZoneInfo("Pacific/Apia")).left_out(
+            datetime(2011, 12, 30, 10, tzinfo=UTC)
+        ) == datetime(2011, 12, 30, 7)
+
+    def test_a_wall_time_is_shown_once_or_twice_or_never(self) -> None:
+        zone = ZoneInfo("Europe/Paris")
+        assert moments_of(datetime(2026, 3, 29, 2, 30), zone) == ()
+        assert moments_of(datetime(2026, 3, 29, 3), zone) == (datetime(2026, 3, 29, 1, tzinfo=UTC),)
+        assert moments_of(datetime(2026, 10, 25, 2, 30), zone) == (
+            datetime(2026, 10, 25, 0, 30, tzinfo=UTC),
+            datetime(2026, 10, 25, 1, 30, tzinfo=UTC),
+        )
+        assert moments_of(datetime(2011, 12, 30, 7), ZoneInfo("Pacific/Apia")) == ()
+
     def test_a_time_that_isnt_in_the_gap_is_left_where_it_is(self) -> None:
         assert times("30 3 * * *", "Europe/Paris", "2026-03-29 00:00", 1) == ["2026-03-29 03:30+02:00"]
         assert times("59 1 * * *", "Europe/Paris", "2026-03-29 00:00", 1) == ["2026-03-29 01:59+01:00"]
@@ -126,6 +149,33 @@ class TestDaylightSaving:
             "2010-11-06 23:30-02:30",
             "2010-11-06 23:30-03:30",
         ]
+
+    def test_a_change_at_midnight_in_utc_is_no_special_case(self) -> None:
+        assert times("30 1 * * *", "Africa/Windhoek", "1995-04-01 00:00", 3) == [
+            "1995-04-01 01:30+02:00",
+            "1995-04-02 01:30+02:00",
+            "1995-04-03 01:30+01:00",
+        ]
+        assert times("0 3 * * *", "Antarctica/Vostok", "1994-10-31 00:00", 3) == [
+            "1994-10-31 03:00+00:00",
+            "1994-11-01 07:00+07:00",
+            "1994-11-02 03:00+07:00",
+        ]
+        before = schedule("30 1 * * *", "Africa/Windhoek").before(datetime(1995, 4, 2, 0, 45, tzinfo=UTC))
+        assert before == datetime(1995, 4, 1, 23, 30, tzinfo=UTC)
+
+    def test_a_repeat_of_two_hours_that_reaches_back_over_midnight_in_utc_is_found(self) -> None:
+        # Troll went from 03:00 back to 01:00, at 01:00 UTC.
+        after_the_first = datetime(2005, 10, 29, 23, 45, tzinfo=UTC)
+        after = schedule("*/30 1 30 10 *", "Antarctica/Troll").after(after_the_first)
+        assert after is not None
+        assert written(after, "Antarctica/Troll") == "2005-10-30 01:00+00:00"
+
+    def test_half_a_year_with_one_change_has_the_runs_of_that_change(self) -> None:
+        timetable = schedule("*/30 2 * * *", "Europe/Paris")
+        middle = datetime(2026, 7, 1, 12, tzinfo=UTC)
+        assert timetable.count(datetime(2026, 1, 1, tzinfo=UTC), middle, 1000) == 182 * 2 - 2
+        assert timetable.count(middle, datetime(2027, 1, 1, tzinfo=UTC), 1000) == 183 * 2 + 2
 
     def test_a_day_that_a_zone_left_out_still_has_its_yearly_run(self) -> None:
         assert times("0 7 30 12 *", "Pacific/Apia", "2011-01-01 00:00", 2) == [
@@ -200,6 +250,22 @@ class TestAgainstBruteForce:
                 before = [moment for moment in expected if moment <= high + jot]
                 if before:
                     assert timetable.before(high + jot) == before[-1]
+
+    def test_times_with_seconds_are_found_to_the_second(self) -> None:
+        start = datetime(2026, 11, 24, tzinfo=UTC)
+        seconds = [start + timedelta(seconds=count) for count in range(3 * 3600)]
+        for seed in range(12):
+            chance = random.Random(seed)
+            chosen = [sorted(chance.sample(range(60), chance.randint(1, 5))) for _ in range(2)]
+            timetable = schedule(" ".join(",".join(map(str, each)) for each in chosen) + " * * * *", "UTC")
+            expected = [each for each in seconds if each.second in chosen[0] and each.minute in chosen[1]]
+            assert following(timetable, start - INSTANT, len(expected)) == expected
+            for _ in range(200):
+                moment = chance.choice(seconds)
+                passed = [each for each in expected if each <= moment]
+                assert timetable.count(start - INSTANT, moment, 10**6) == len(passed)
+                if passed:
+                    assert timetable.before(moment) == passed[-1]
 
     def test_times_of_every_second_are_counted_without_visiting_them(self) -> None:
         timetable = schedule("* * * * * *", "Europe/Paris")

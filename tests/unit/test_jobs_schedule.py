@@ -17,6 +17,7 @@ from scheduler.jobs.schedule import Schedule
 from scheduler.jobs.walls import parse_cron
 
 PARIS = ZoneInfo("Europe/Paris")
+UTC_ZONE = ZoneInfo("UTC")
 NOW = datetime(2026, 11, 24, 10, 30, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
 
@@ -139,7 +140,7 @@ def test_forwards_backwards_and_counting_agree(seed: int) -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(
         minutes=chance.randrange(500_000), microseconds=chance.randrange(2)
     )
-    forwards = []
+    forwards: list[datetime] = []
     after = timetable.after(moment)
     while after is not None and len(forwards) < 50:
         forwards.append(after)
@@ -202,3 +203,40 @@ def test_a_bad_cron_says_which_field_is_wrong(expression: str, complaint: str) -
     with pytest.raises(ValueError, match=r".+") as caught:
         parse_cron(expression)
     assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [
+        ("*/7 * * * *", 240),
+        ("* * * * * *", 1),
+        ("5,50 * * * * *", 15),
+        ("0,59 0,23 * * *", 60),
+        ("0 0 * * *", 86_400),
+        ("0 7 * * MON", 7 * 86_400),
+        ("0 7 * * MON,WED", 2 * 86_400),
+        ("0 0,23 * * *", 3600),
+        ("30 4 L * *", 28 * 86_400),
+        ("0 0 29 2 *", 366 * 86_400),
+        ("0 0 13 * FRI", 86_400),
+    ],
+)
+def test_the_shortest_time_between_two_runs_is_known(expression: str, seconds: int) -> None:
+    assert Cron(expression, PARIS).shortest_gap() == timedelta(seconds=seconds)
+
+
+def test_the_shortest_time_between_two_runs_is_no_longer_than_any_found_by_walking() -> None:
+    for seed in range(60):
+        chance = random.Random(seed)
+        fields = [sorted(chance.sample(range(60), chance.randint(1, 4))) for _ in range(2)]
+        hours = sorted(chance.sample(range(24), chance.randint(1, 4)))
+        text = " ".join(",".join(map(str, values)) for values in [*fields, hours])
+        cron = Cron(f"{text} * * {chance.choice(['*', 'SUN', 'MON-WED'])}", UTC_ZONE)
+        moment, gaps = cron.after(NOW), []
+        assert moment is not None
+        for _ in range(1500):
+            following = cron.after(moment)
+            assert following is not None
+            gaps.append(following - moment)
+            moment = following
+        assert min(gaps) == cron.shortest_gap()

@@ -32,7 +32,7 @@ def test_every_example_runs_and_shows_what_it_says(
 ) -> None:
     run_all(monkeypatch)
     shown = capsys.readouterr().out.splitlines()
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
     comments = re.findall(r"# (Delivered\(.*\)|image\.requested: .*)", DOCUMENT)
     place, complaint = comments
     # The offset depends on what was published before; the partition only on the key.

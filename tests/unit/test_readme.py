@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import types
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -68,5 +69,17 @@ def test_the_publishing_of_the_readme_is_a_valid_event() -> None:
 
     code = BLOCKS[0].replace("from tidemill import Publisher\n", "")
     exec(compile(code, "README.md", "exec"), {"Publisher": publisher, "print": lambda *_: None})
-    (event,) = publishers[0].of(ImageRequested)
+    event, later = publishers[0].of(ImageRequested)
     assert event.key == event.payload.source == "s3://uploads/2026/11/otter.jpg"
+    assert event.due is None
+    assert later.due is not None
+
+
+def test_the_schedule_of_the_readme_is_one() -> None:
+    from scheduler.jobs.file import parse_jobs
+    from tidemill.contracts.catalogue import Catalogue, installed_events
+
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (job,) = parse_jobs(text, Catalogue(installed_events()), datetime.now(UTC))
+    assert job.emit is not None
+    assert job.emit.type == "image.requested"

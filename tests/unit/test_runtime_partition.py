@@ -7,8 +7,9 @@ import random
 import pytest
 
 from tests.unit.sample_message import SampleMessage
-from tidemill.runtime.finished import from_metadata
-from tidemill.runtime.partition import Partition, Unit, facts_of, units_of
+from tidemill.runtime.facts import facts_of
+from tidemill.runtime.finished import Held, from_metadata
+from tidemill.runtime.partition import MERGE_UNITS, Partition, Unit, units_of
 
 
 def unit(part: Partition, offset: int, key: bytes | None = b"k", count: int = 1, size: int = 10) -> Unit:
@@ -250,3 +251,89 @@ def test_in_any_order_of_finishing_the_offset_and_the_lanes_hold(seed: int) -> N
         if (following := part.finish(running.pop(0))) is not None:
             running.append(following)
     assert part.safe == 300
+
+
+def told_held(part: Partition) -> list[Held]:
+    progress = part.progress()
+    assert progress is not None
+    return from_metadata(progress.offset, progress.metadata).held
+
+
+LATER = Held(0, 2, 1_793_000_000_000, 60)
+
+
+def test_an_event_that_waits_for_its_next_try_is_told_of_until_it_is_done(part: Partition) -> None:
+    first, other = unit(part, 0), unit(part, 1, key=b"other")
+    part.add(first)
+    part.add(other)
+    assert part.uncommitted == 0
+    part.hold(LATER)
+    # Nothing is done, and yet there is something to commit.
+    assert part.uncommitted == 1
+    assert told_held(part) == [LATER]
+    progress = part.progress()
+    assert progress is not None
+    part.committed(progress)
+    assert part.uncommitted == 0
+    part.finish(other)
+    assert told_held(part) == [LATER]
+    part.hold(again := LATER._replace(attempts=3))
+    assert told_held(part) == [again]
+    part.finish(first)
+    assert told(part) == (2, [])
+    assert told_held(part) == []
+
+
+def test_what_an_earlier_owner_has_put_off_is_told_of_before_it_is_read_again() -> None:
+    far = Held(90, 1, 1_793_000_000_000, 60)
+    part = Partition("t", 0, ordered=True, held=[LATER, far])
+    first = unit(part, 0)
+    part.add(first)
+    assert told_held(part) == [LATER, far]
+    part.finish(first)
+    assert told_held(part) == [far]
+    # It was deleted from the log meanwhile.
+    part.pass_over(range(1, 100))
+    assert told_held(part) == []
+
+
+def test_a_lost_partition_holds_nothing_any_more(part: Partition) -> None:
+    part.add(unit(part, 0))
+    part.lose()
+    part.hold(LATER)
+    assert not part.held
+    assert not part.changed
+
+
+def test_a_million_finished_events_behind_one_that_waits_take_no_room(part: Partition) -> None:
+    slow = unit(part, 0, key=b"slow")
+    part.add(slow)
+    count = 100_000
+    for offset in range(1, count):
+        each = unit(part, offset, key=b"%d" % offset)
+        part.add(each)
+        part.finish(each)
+    assert part.ahead <= 2 * MERGE_UNITS
+    assert len(part._units) <= 2 * MERGE_UNITS + 1
+    assert told(part) == (0, [range(1, count)])
+    part.finish(slow)
+    assert told(part) == (count, [])
+    assert (part.ahead, part.count) == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_neighbours_held_as_one_are_told_as_they_were(seed: int) -> None:
+    luck = random.Random(seed)
+    part = Partition("t", 0, ordered=False)
+    units = [unit(part, offset * 2, key=None) for offset in range(3000)]  # A log with gaps.
+    for each in units:
+        part.add(each)
+    left = luck.sample(units[1:], 1500)
+    for each in left:
+        part.finish(each)
+        if luck.random() < 0.01:
+            done = [u.offset for u in units if u.done]
+            offset, ranges = told(part)
+            assert offset == 0
+            assert [place for place in done if not any(place in some for some in ranges)] == []
+            assert [u.offset for u in units if not u.done and any(u.offset in some for some in ranges)] == []

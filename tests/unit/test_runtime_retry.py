@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tidemill import HandlerTimeout, InvalidEvent, Reject, Retry
+from tidemill import HandlerTimeout, InvalidEvent, Reject, Retry, RetryAfter
 
 
 def test_the_wait_doubles_up_to_its_limit() -> None:
@@ -94,8 +94,72 @@ def test_with_one_attempt_nothing_is_tried_again() -> None:
         {"never": ValueError},
         {"never": ("ValueError",)},
         {"never": (KeyboardInterrupt,)},
+        {"expires": 0},
+        {"expires": math.nan},
+        {"expires": math.inf},
+        {"in_place": -1.0},
+        {"in_place": math.nan},
+        {"in_place": math.inf},
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(faulty: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="found"):
         Retry(**faulty)
+
+
+def waits(retry: Retry, error: BaseException, attempt: int = 1, age: float = 0.0, most: float = math.inf) -> Any:
+    return retry.wait_seconds(error, attempt, age, Random(1), most)
+
+
+def test_a_handler_that_says_when_is_tried_again_then_and_not_when_the_policy_says() -> None:
+    retry = Retry(attempts=3, first=1.0, most=10.0)
+    assert waits(retry, RetryAfter(90)) == 90
+    assert waits(retry, RetryAfter(0)) == 0
+    assert 0.5 <= waits(retry, ValueError("v")) <= 1
+
+
+def test_however_long_a_handler_wants_to_wait_it_is_no_longer_than_the_event_is_kept() -> None:
+    assert waits(Retry(), RetryAfter(1e9), most=3600.0) == 3600
+
+
+def test_a_try_that_a_handler_has_put_off_counts_as_any() -> None:
+    assert waits(Retry(attempts=3), RetryAfter(1), attempt=3) is None
+
+
+def test_an_event_whose_next_try_would_come_after_it_expires_has_none() -> None:
+    retry = Retry(first=10.0, jitter=0.0, expires=60.0)
+    assert waits(retry, ValueError("v"), age=50.0) == 10
+    assert waits(retry, ValueError("v"), age=50.1) is None
+    assert waits(retry, RetryAfter(61)) is None
+    assert waits(retry, Reject("never")) is None
+
+
+@pytest.mark.parametrize(
+    "retry",
+    [
+        Retry(),
+        Retry(attempts=1),
+        Retry(attempts=20, first=0.5, most=30.0, factor=3.0),
+        Retry(attempts=7, first=2.0, most=2.0),
+        Retry(attempts=7, first=2.0, factor=1.0),
+        Retry(attempts=50, first=1.0, most=600.0, factor=1.01),
+        Retry(attempts=9, first=0.0),
+    ],
+)
+def test_the_longest_wait_in_all_is_the_sum_of_the_waits(retry: Retry) -> None:
+    steady = Retry(retry.attempts, retry.first, retry.most, retry.factor, jitter=0.0)
+    one_by_one = sum(steady.delay_seconds(attempt, Random(1)) for attempt in range(1, retry.attempts))
+    assert retry.longest_seconds == pytest.approx(one_by_one)
+
+
+def test_the_longest_wait_of_numbers_beyond_all_measure_is_a_number_and_not_too_small() -> None:
+    assert 1e300 <= Retry(attempts=4, first=1e-300, most=1e300, factor=1e300).longest_seconds <= 4e300
+
+
+def test_a_billion_tries_are_summed_up_at_once() -> None:
+    assert Retry(attempts=10**9, first=600.0).longest_seconds == pytest.approx(6e11)
+
+
+def test_what_expires_waits_no_longer_than_that() -> None:
+    assert Retry(attempts=10**9, expires=3600.0).longest_seconds == 3600
+    assert Retry(attempts=2, first=1.0, expires=3600.0).longest_seconds == 1

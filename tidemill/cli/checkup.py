@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from importlib.metadata import entry_points
+from collections.abc import Callable, Collection, Iterator
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from tidemill.cli.finding import Finding
 from tidemill.cli.group_check import check_groups
-from tidemill.errors import IncompatibleSchema, LocalError, ObjectMissing, StoreError, TidemillError
+from tidemill.errors import ConfigError, IncompatibleSchema, LocalError, ObjectMissing, StoreError, TidemillError
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
@@ -30,20 +30,52 @@ PROBE = "tidemill-doctor.txt"
 Check = Callable[["Settings"], Finding]
 
 
-def check_all(settings: Settings) -> Iterator[Finding]:
-    """Every check, in an order in which each rests on those before it."""
-    yield _guarded("local stack", check_local_stack, settings)
-    broker = _guarded("broker", check_broker, settings)
-    yield broker
-    registry = _guarded("registry", check_registry, settings)
-    yield registry
-    yield _guarded("topics", check_topics, settings) if broker.ok else _skipped("topics", "no broker answers")
-    yield _guarded("schemas", check_schemas, settings) if registry.ok else _skipped("schemas", "no registry answers")
-    yield _guarded("streams", check_groups, settings) if broker.ok else _skipped("streams", "no broker answers")
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        yield _guarded(point.name, point.load(), settings) if broker.ok else _skipped(point.name, "no broker answers")
-    yield _guarded("clock", check_clock, settings) if registry.ok else _skipped("clock", "no registry answers")
-    yield _guarded("object store", check_store, settings)
+def check_all(settings: Settings, skip: Collection[str] = ()) -> Iterator[Finding]:
+    """Every check, in an order in which each rests on those before it.
+
+    Args:
+        settings: What they are about.
+        skip: Names of checks to leave out.
+
+    Raises:
+        ConfigError: A check to leave out doesn't exist.
+    """
+    others = {point.name: point for point in entry_points(group=GROUP)}
+    of_broker: dict[str, Check] = {"topics": check_topics, "streams": check_groups}
+    of_broker |= {name: _loaded(point) for name, point in sorted(others.items())}
+    of_registry: dict[str, Check] = {"schemas": check_schemas, "clock": check_clock}
+    order = [
+        "local stack",
+        "broker",
+        "registry",
+        "topics",
+        "schemas",
+        "streams",
+        *sorted(others),
+        "clock",
+        "object store",
+    ]
+    if unknown := [name for name in skip if name not in order]:
+        raise ConfigError(f"There is no check {unknown[0]!r}.", hint=f"They are: {', '.join(order)}.")
+    first: dict[str, Check] = {"local stack": check_local_stack, "broker": check_broker, "registry": check_registry}
+    answers: dict[str, bool] = {}
+    for name in order:
+        if name in skip:
+            continue
+        if name in of_broker and not answers.get("broker", True):
+            yield _skipped(name, "no broker answers")
+        elif name in of_registry and not answers.get("registry", True):
+            yield _skipped(name, "no registry answers")
+        else:
+            check = first.get(name) or of_broker.get(name) or of_registry.get(name) or check_store
+            finding = _guarded(name, check, settings)
+            answers[name] = finding.ok is True
+            yield finding
+
+
+def _loaded(point: EntryPoint) -> Check:
+    """Another package's check, imported when it is its turn."""
+    return lambda settings: point.load()(settings)
 
 
 def _guarded(name: str, check: Check, settings: Settings) -> Finding:

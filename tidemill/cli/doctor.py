@@ -14,6 +14,7 @@ EPILOG = """
 \b
 Examples:
   tidemill doctor
+  tidemill doctor --skip scheduler --skip "object store"
   tidemill doctor --json | jq '.[] | select(.ok == false)'
 
 The clock is compared with the registry's, by its HTTP Date header: exact to about a second.
@@ -26,14 +27,19 @@ _MARKS = {True: ("✓", "green"), False: ("✗", "bold red"), None: ("-", "dim")
 
 
 @command
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def doctor(
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", metavar="CHECK", help="Leave a check out, by its name.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
     """Check broker, registry, topics, schemas, streams, scheduler, clock and object store."""
     from tidemill.cli.checkup import check_all
     from tidemill.cli.finding import Finding
     from tidemill.config import load_settings
 
     findings: list[Finding] = []
-    for finding in check_all(load_settings()):
+    for finding in check_all(load_settings(), skip or ()):
         findings.append(finding)
         if not as_json:
             _show(finding.name, finding.ok, finding.found, finding.next_step)

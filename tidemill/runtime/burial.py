@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from tidemill.errors import TidemillError
 from tidemill.runtime.error_text import brief
+from tidemill.runtime.facts import facts_of
 from tidemill.runtime.outputs import is_held
-from tidemill.runtime.partition import Unit, facts_of
+from tidemill.runtime.partition import Unit
 
 if TYPE_CHECKING:
     import structlog

@@ -17,10 +17,11 @@ from tidemill.errors import DecodeError, HandlerCancelled, HandlerTimeout, Regis
 from tidemill.runtime.carried import Carried
 from tidemill.runtime.decoding import Decoding
 from tidemill.runtime.executors import StuckHandler
+from tidemill.runtime.facts import facts_of
 from tidemill.runtime.failure import as_failure
 from tidemill.runtime.finished import Ahead
 from tidemill.runtime.outcomes import Outcomes, Waits
-from tidemill.runtime.partition import Partition, Unit, facts_of
+from tidemill.runtime.partition import Partition, Unit
 from tidemill.runtime.ready import Ready
 from tidemill.runtime.recorder import ALONE_FROM_DEATHS, MOST_DEATHS
 from tidemill.runtime.slot import Slot
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from tidemill.event import Message
     from tidemill.runtime.invoke import Invoke
     from tidemill.runtime.outputs import Outputs
+    from tidemill.runtime.recall import Recall
     from tidemill.runtime.recorder import StreamRecorder
     from tidemill.runtime.stream import Stream
 
@@ -52,6 +54,7 @@ class Engine:
         suspicion: The events that were in work when an earlier process died.
         alone: Shared by the engines of a process.
         waits: Where and how long failed events may wait.
+        recall: Fetches messages again that were let go meanwhile; None to keep all.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Engine:
         suspicion: Suspicion | None = None,
         alone: Alone | None = None,
         waits: Waits | None = None,
+        recall: Recall | None = None,
     ) -> None:
         self.stream = stream
         self.parts: dict[tuple[str, int], Partition] = {}
@@ -88,7 +92,7 @@ class Engine:
         self._log = get_logger("stream").bind(stream=stream.name)
         self._on_task_end = self._task_ended
         self._outcomes = Outcomes(
-            stream, waits, outputs, self._ready, self._spawn, self.wind_up, self._recorder, self._log
+            stream, waits, outputs, self._ready, self._spawn, self.wind_up, self._recorder, recall, self._log
         )
 
     def start(self, concurrency: int) -> None:
@@ -178,6 +182,8 @@ class Engine:
                 if part.held:
                     may_start = [unit for unit in may_start if not self._outcomes.is_to_wait(unit)]
                 ready.units += may_start
+            if part.held:
+                self._outcomes.room.make(part)
         except Exception:  # noqa: BLE001 - as every exception here: the agent that feeds must not see it
             # Were these just missing, later ones would be committed past them.
             self._log.critical("events could not be taken in hand", partition=part.number, exc_info=True)

@@ -18,10 +18,12 @@ from tidemill.errors import TidemillError
 from tidemill.runtime.burial import bury, hold_seconds, put_off
 from tidemill.runtime.error_text import brief
 from tidemill.runtime.executors import ExecutorFault, StuckHandler
+from tidemill.runtime.facts import facts_of
 from tidemill.runtime.finished import held_for
 from tidemill.runtime.outputs import is_held
-from tidemill.runtime.partition import Unit, facts_of
+from tidemill.runtime.partition import Unit
 from tidemill.runtime.retry_route import can_go_around, origin
+from tidemill.runtime.room import Room
 from tidemill.runtime.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from tidemill.event import Event
     from tidemill.runtime.outputs import Outputs
     from tidemill.runtime.ready import Ready
+    from tidemill.runtime.recall import Recall
     from tidemill.runtime.recorder import StreamRecorder
     from tidemill.runtime.stream import Stream
     from tidemill.runtime.work import Output
@@ -56,6 +59,7 @@ class Outcomes:
         spawn: Runs a coroutine beside the slots, and looks after it.
         give_up: Called where this process can't go on, with the reason if none like it could.
         recorder: Where to note down what the next process must know; None for nowhere.
+        recall: Fetches messages again that were let go; None to keep all.
         log: For all that doesn't go well.
     """
 
@@ -68,6 +72,7 @@ class Outcomes:
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         give_up: Callable[[TidemillError | None], None],
         recorder: StreamRecorder | None,
+        recall: Recall | None,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self.finished = 0
@@ -81,6 +86,7 @@ class Outcomes:
         self._random = Random()
         self._waits = waits
         self.waiting = Waiting(ready)
+        self.room = Room(stream, self.waiting, recall, self._start, log)
         self._log = log
 
     async def publish(self, unit: Unit, events: list[Event[Any]], outputs: list[Output]) -> None:
@@ -111,15 +117,24 @@ class Outcomes:
 
     def _settle(self, unit: Unit) -> None:
         """The messages of this try are through, one way or the other."""
-        self.finished += unit.count
-        self._pass_on(unit)
-
-    def _pass_on(self, unit: Unit) -> None:
         part = unit.part
         part.running -= 1
+        self.finished += unit.count
         following = part.finish(unit)
-        if following is not None and not self.is_to_wait(following):
+        if following is None:
+            return
+        if following.messages and not part.held:
             self._ready.put(following)
+        else:
+            self._start(following)
+
+    def _start(self, unit: Unit) -> None:
+        if self.is_to_wait(unit):
+            return
+        if unit.messages:
+            self._ready.put(unit)
+        else:
+            self.room.call_back(unit)
 
     def is_to_wait(self, unit: Unit) -> bool:
         """Whether a unit has still to wait for the try that an earlier owner has put off; then it does wait."""
@@ -176,16 +191,18 @@ class Outcomes:
     def _hold_in_place(self, unit: Unit, wait_seconds: float) -> None:
         unit.part.hold(held_for(unit.offset, unit.attempt, wait_seconds, time.time()))
         self._try_later(unit, wait_seconds)
+        self.room.make(unit.part)
 
     async def _put_off(self, unit: Unit, wait_seconds: float) -> None:
         written = await put_off(unit, wait_seconds, self._outputs, self._log)
         if isinstance(written, TidemillError):
             self._log.error("retry can't be put off, it waits here", **facts_of(unit), error=brief(written))
             self._hold_in_place(unit, wait_seconds)
-        elif written and unit.part.alive:
-            self._pass_on(unit)
         else:
             unit.part.running -= 1
+            if written:
+                # It goes on elsewhere, and is counted there. Nothing follows it: its stream keeps no order.
+                unit.part.finish(unit)
 
     def one_by_one(self, unit: Unit) -> None:
         """Try the events of a batch singly, so that those that are fine get through."""

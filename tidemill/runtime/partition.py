@@ -10,13 +10,12 @@ Invariants (docs/invariants.md):
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import Any, NamedTuple
+from itertools import groupby, islice
+from typing import NamedTuple
 
-from tidemill.event import Event, Message
+from tidemill.event import Message
 from tidemill.runtime.finished import LIMIT_BYTES, Held, to_metadata
 from tidemill.runtime.stretches import done_beyond
 
@@ -95,22 +94,6 @@ def _is_done(unit: Unit) -> bool:
     return unit.done
 
 
-def facts_of(unit: Unit) -> dict[str, Any]:
-    """What a log says of a unit: of its first message, and how many there are."""
-    message = unit.messages[0]
-    facts: dict[str, Any] = {
-        "topic": message.topic(),
-        "partition": message.partition(),
-        "offset": message.offset(),
-        "id": Event.received(None, message).id,
-        "attempt": unit.attempt,
-        "seconds": round(time.monotonic() - unit.started, 4),
-    }
-    if unit.count > 1:
-        facts["count"] = unit.count
-    return facts
-
-
 class Progress(NamedTuple):
     """How far a partition is: what goes into a commit."""
 
@@ -152,6 +135,7 @@ class Partition:
         "open",
         "running",
         "safe",
+        "stubs",
         "topic",
     )
 
@@ -182,6 +166,8 @@ class Partition:
         """Units that are done, behind one that isn't; neighbours may be held as one."""
         self.held = {each.offset: each for each in held}
         """Events that have failed and are not done, by offset: how often they were tried, and when they are due."""
+        self.stubs = 0
+        """Events in hand whose messages were let go; they don't count as in hand otherwise."""
         self.safe: int | None = None
         """The offset to commit: everything before it is done. None until something is."""
         self._ordered = ordered
@@ -323,6 +309,28 @@ class Partition:
             self.held[held.offset] = held
             self._changes += 1
 
+    def let_go(self, key: bytes) -> None:
+        """Keep of the events that wait behind the first of a key only where they are."""
+        for unit in reversed(self._lanes.get(key) or ()):
+            if not unit.messages:
+                break  # Those before it are gone already.
+            unit.messages = ()
+            self.stubs += 1
+            self.count -= unit.count
+            self.bytes -= unit.size
+
+    def let_go_behind(self, unit: Unit, most: int) -> list[Unit]:
+        """A unit that has left its lane, and those next in it that were let go as well; at most so many in all."""
+        lane = self._lanes.get(unit.key or b"") or ()
+        return [unit, *(each for each in islice(lane, most - 1) if not each.messages)]
+
+    def take_back(self, unit: Unit, messages: Sequence[Message]) -> None:
+        """The message of a unit that was let go is in hand again; none where the log has lost it."""
+        unit.messages = messages
+        self.stubs -= 1
+        self.count += unit.count
+        self.bytes += unit.size
+
     def split(self, unit: Unit) -> list[Unit]:
         """Put the single messages of a batch in its place, so that each can be done by itself.
 
@@ -353,7 +361,7 @@ class Partition:
         self._lanes.clear()
         self._finished.clear()
         self.held.clear()
-        self.count = self.bytes = self.ahead = 0
+        self.count = self.bytes = self.ahead = self.stubs = 0
 
     @property
     def changed(self) -> bool:

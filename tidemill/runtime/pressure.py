@@ -17,6 +17,11 @@ MOST_AHEAD = 8192
 offsets are held, but the map of them has to fit into a commit."""
 
 
+MOST_STUBS = 100_000
+"""Events behind ones that wait for their next try, of which only the place is kept (some 150 bytes each), from which on
+a partition is paused."""
+
+
 def full(stream: Stream, parts: Mapping[Key, Partition]) -> set[Key]:
     """Partitions that have reached a limit.
 
@@ -27,7 +32,10 @@ def full(stream: Stream, parts: Mapping[Key, Partition]) -> set[Key]:
     return {
         key
         for key, part in parts.items()
-        if part.count >= stream.room or part.bytes >= stream.room_bytes or part.ahead >= MOST_AHEAD
+        if part.count >= stream.room
+        or part.bytes >= stream.room_bytes
+        or part.ahead >= MOST_AHEAD
+        or part.stubs >= MOST_STUBS
     }
 
 
@@ -43,4 +51,9 @@ def relieved(stream: Stream, parts: Mapping[Key, Partition], paused: Set[Key]) -
 
 
 def _is_half_empty(stream: Stream, part: Partition) -> bool:
-    return part.count <= stream.room // 2 and part.bytes <= stream.room_bytes // 2 and part.ahead <= MOST_AHEAD // 2
+    return (
+        part.count <= stream.room // 2
+        and part.bytes <= stream.room_bytes // 2
+        and part.ahead <= MOST_AHEAD // 2
+        and part.stubs <= MOST_STUBS // 2
+    )

@@ -65,7 +65,7 @@ class Retry:
             return 0.0
         if self.factor == 1:
             return self.first * waits
-        growing = min(waits, math.ceil(math.log(self.most / self.first) / math.log(self.factor)))
+        growing = min(waits, math.ceil((math.log(self.most) - math.log(self.first)) / math.log(self.factor)))
         try:
             grown = self.first * (self.factor**growing - 1) / (self.factor - 1)
         except OverflowError:

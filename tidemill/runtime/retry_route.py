@@ -92,6 +92,6 @@ def own_headers(message: Message) -> list[tuple[str, bytes | None]]:
     names = [name for name, _ in headers]
     if ORIGIN not in names:
         return headers
-    due_before = dict(headers).get(WAS_DUE)
-    own = headers[: names.index(ORIGIN)]
+    own, added = headers[: names.index(ORIGIN)], headers[names.index(ORIGIN) :]
+    due_before = dict(added).get(WAS_DUE)
     return own if due_before is None else [*own, (DUE, due_before)]

@@ -21,7 +21,7 @@ from tidemill.runtime.commits import Commits
 from tidemill.runtime.finished import from_metadata
 from tidemill.runtime.gaps import Gaps
 from tidemill.runtime.leaps import Leaps
-from tidemill.runtime.pressure import full, relieved
+from tidemill.runtime.pressure import MOST_STUBS, full, relieved
 from tidemill.telemetry import get_logger
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 COMMIT_EVERY_SECONDS = 0.1
 """What was finished since the last commit runs again after a kill, so this is short."""
+COMMIT_AT_LEAST_EVERY_SECONDS = 1.0
 COMMIT_SHARE = 0.02
 """Most of the time that may go into making commits: with very many partitions they come less often."""
 REVOKE_WAIT_SECONDS = 5.0
@@ -149,10 +150,13 @@ class Source:
                 self._poll()
                 self._bring_back()
                 self._regulate()
-                if (started := time.monotonic()) >= next_commit:
+                if (now := time.monotonic()) >= next_commit:
+                    # By this thread's own processor time: one that only had to wait for its turn isn't to pay for that.
+                    started = time.thread_time()
                     self._commits.send_if_idle(self._consumer)
-                    took = time.monotonic() - started
-                    next_commit = started + max(COMMIT_EVERY_SECONDS, took / COMMIT_SHARE)
+                    took = time.thread_time() - started
+                    pause = min(COMMIT_AT_LEAST_EVERY_SECONDS, took / COMMIT_SHARE)
+                    next_commit = now + max(COMMIT_EVERY_SECONDS, pause)
             self._commit_last()
         except KafkaException as error:
             self._call(self._fail, broker.from_kafka(error.args[0], self._settings, topic=self._topic))
@@ -268,6 +272,10 @@ class Source:
         if pause := full(stream, parts) - self._paused:
             self._consumer.pause([TopicPartition(*key) for key in pause])
             self._paused |= pause
+            for key in pause:
+                if parts[key].stubs >= MOST_STUBS:
+                    what = "too many events wait behind ones that are tried again later, their partition waits"
+                    self._log.warning(what, topic=key[0], partition=key[1], events=parts[key].stubs)
         if resume := relieved(stream, parts, self._paused):
             self._paused -= resume
             owned = {(part.topic, part.partition) for part in self._consumer.assignment()}

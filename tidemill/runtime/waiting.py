@@ -32,6 +32,11 @@ class Waiting:
         del self._timers[unit]
         self._ready.put(unit)
 
+    def long(self, part: Partition, seconds: float) -> list[Unit]:
+        """Units of a partition that wait for longer than so many seconds still."""
+        after = asyncio.get_running_loop().time() + seconds
+        return [unit for unit, timer in self._timers.items() if unit.part is part and timer.when() > after]
+
     def drop(self, part: Partition) -> None:
         """Forget the units of a partition that went elsewhere; a long wait would keep their bytes as long."""
         for unit in [unit for unit in self._timers if unit.part is part]:

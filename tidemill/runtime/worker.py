@@ -19,6 +19,7 @@ from tidemill.runtime.checks import check_topics
 from tidemill.runtime.engine import Engine
 from tidemill.runtime.invoke import Invoke
 from tidemill.runtime.outputs import Outputs
+from tidemill.runtime.recall import Recall
 from tidemill.runtime.retry_room import room_for_retries
 from tidemill.runtime.source import Source
 from tidemill.runtime.suspicion import Alone, Suspicion
@@ -53,6 +54,7 @@ class Running:
     outputs: Outputs
     app: FeedingApp
     source: Source
+    recall: Recall
 
 
 class Worker:
@@ -161,6 +163,7 @@ class Worker:
             concurrency = self._concurrency or stream.concurrency
             invoke = Invoke(stream, self._settings, concurrency)
             outputs = Outputs(stream, self._settings, codec)
+            recall = Recall(self._settings, stream.group, asyncio.get_running_loop())
             engine = Engine(
                 stream,
                 codec,
@@ -170,12 +173,13 @@ class Worker:
                 suspicion=Suspicion([suspect for suspect in self._suspects if suspect.stream == number]),
                 alone=alone,
                 waits=rooms[stream.name],
+                recall=recall,
             )
             self._engines.append(engine)
             app = FeedingApp(stream, self._settings, engine.feed)
             # From here on it is stopped in good order, should its or another's start fail.
             source = Source(engine, app, self._settings, retry_topic=rooms[stream.name].retry_topic)
-            self._running.append(Running(stream, engine, outputs, app, source))
+            self._running.append(Running(stream, engine, outputs, app, source, recall))
             await outputs.prepare()
             await app.start()
             # One more than there are processes: an event that is decoded and waits, so that none of them idles.
@@ -223,6 +227,7 @@ class Worker:
         kept_seconds = self._drain_seconds * 0.15
         await running.source.stop(max(0.0, self._ends_at - time.monotonic() - kept_seconds))
         await running.engine.stop()
+        await asyncio.to_thread(running.recall.stop)
         try:
             await running.outputs.close(self._drain_seconds * 0.1)
         except TidemillError as error:
