@@ -24,7 +24,12 @@
     │   ├── RetryAfter               raised by handlers: try again after so long  (retriable)
     │   ├── HandlerTimeout           it ran longer than its time limit            (retriable)
     │   ├── HandlerDied              its process ended under it                   (retriable)
-    │   └── HandlerCancelled         it raised CancelledError by itself           (retriable)
+    │   ├── HandlerCancelled         it raised CancelledError by itself           (retriable)
+    │   └── OutcomeUnknown           raised by effects: it may have happened or not
+    ├── EffectError              an effect that is to happen once
+    │   ├── EffectHeld               whether it happened isn't known, a person decides
+    │   ├── EffectUnderWay           somebody else is at it right now             (retriable)
+    │   └── LedgerUnavailable        the ledger of effects didn't answer          (retriable)
     ├── StoreError               bytes in the object store
     │   ├── ForbiddenUri             outside the allowed prefixes
     │   ├── ObjectMissing            nothing there
@@ -218,6 +223,33 @@ class HandlerDied(HandlerError):
 
 class HandlerCancelled(HandlerError):
     """A handler raised CancelledError by itself; nobody had asked it to stop."""
+
+    retriable = True
+
+
+class OutcomeUnknown(HandlerError):
+    """Raise it in an effect of `work.once` that may have happened or not: a connection was lost before the answer.
+
+    What follows is up to the effect's policy, as after a crash: it is tried again, or held for a person.
+    """
+
+
+class EffectError(TidemillError):
+    """An effect that is to happen once can't be done, or what came of it can't be told."""
+
+
+class EffectHeld(EffectError):
+    """Whether an effect has happened isn't known, and its policy leaves it to a person (`tidemill effects resolve`)."""
+
+
+class EffectUnderWay(EffectError):
+    """Another worker is at the same effect right now; its event waits, and no try is counted."""
+
+    retriable = True
+
+
+class LedgerUnavailable(EffectError):
+    """The ledger of effects didn't answer, or can't be used as it is; the event waits, and no try is counted."""
 
     retriable = True
 

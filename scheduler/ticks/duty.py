@@ -188,10 +188,21 @@ class TicksDuty:
                 jobs=sorted({name for name, _ in ticks})[:NAMED_IN_LOG],
                 late_ms=max(_late_ms(events) for _, events in ticks),
             )
-        for deed in deeds:
-            for skip in deed.plan.skips:
-                count = skip.count
-                self._log.warning("no ticks", job=deed.page.name, count=count, reason=skip.reason, detail=skip.detail)
+        self._tell_skips(deeds)
+
+    def _tell_skips(self, deeds: Sequence[JobDeed]) -> None:
+        skips = [(deed.page.name, skip) for deed in deeds for skip in deed.plan.skips]
+        if len(skips) <= NAMED_IN_LOG:
+            for name, skip in skips:
+                self._log.warning("no ticks", job=name, count=skip.count, reason=skip.reason, detail=skip.detail)
+        else:
+            self._log.warning(
+                "no ticks",
+                jobs=sorted({name for name, _ in skips})[:NAMED_IN_LOG],
+                of_jobs=len({name for name, _ in skips}),
+                count=sum(skip.count for _, skip in skips),
+                reasons=sorted({skip.reason for _, skip in skips}),
+            )
 
     def _settle(self, name: str, made: Plan) -> None:
         if made.next is None:

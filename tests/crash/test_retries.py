@@ -26,8 +26,8 @@ KEYS = 100
 EVENTS = 1_000
 FAILING_KEYS = 20
 """Half of their events fail twice: one in ten of all."""
-SECONDS = 12.0
-KILL_EVERY_SECONDS = (1.0, 3.0)
+SECONDS = 8.0
+KILL_EVERY_SECONDS = (0.7, 2.0)
 FLAKY = "tests.integration.retry_samples:flaky"
 
 
@@ -111,7 +111,9 @@ def latencies(settings: Settings, folder: Path, *, failing: bool) -> list[float]
         wait_until(lambda: lag(settings, flaky) == 0, "all is committed")
     lines = ledger(folder)
     assert len(lines) == EVENTS
-    return sorted(float(line[4]) for line in lines if int(line[1].removeprefix("key-")) >= FAILING_KEYS)
+    # Without each key's first event: a worker's first fetch takes up to half a second.
+    others = [line for line in lines if int(line[1].removeprefix("key-")) >= FAILING_KEYS and int(line[2]) > 0]
+    return sorted(float(line[4]) for line in others)
 
 
 def test_other_keys_hardly_notice_that_some_fail(settings: Settings, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 from tests.integration.steps import StepAsked, StepDone
@@ -62,11 +63,12 @@ class Values:
 
 
 class Sent:
-    """Keeps what is published and what is buried; acknowledges at once, unless the test holds that back."""
+    """Keeps what is published, put off and buried; acknowledges at once, unless the test holds that back."""
 
     def __init__(self) -> None:
         self.published: list[StepDone] = []
         self.dead: list[tuple[int, BaseException, int]] = []
+        self.later: list[tuple[int, int, datetime]] = []
         self.held: list[Callable[[], None]] = []
         self.hold = False
         self.errors: list[Exception] = []
@@ -93,6 +95,11 @@ class Sent:
         if self.refusals:
             raise self.refusals.pop(0)
         self.dead.append((message.at_offset, error, attempts))
+
+    async def put_off(self, message: SampleMessage, attempts: int, due: datetime) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.later.append((message.at_offset, attempts, due))
 
 
 class Bench:

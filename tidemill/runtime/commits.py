@@ -6,7 +6,7 @@ engine's partitions alone (I1 of docs/invariants.md).
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Sequence, Set
 from typing import TYPE_CHECKING
 
@@ -95,8 +95,10 @@ class Commits:
 
     def tell_uncommitted(self, parts: Sequence[Partition]) -> None:
         """Say what is delivered again to whoever has these partitions next: late, not lost."""
-        done = {part.number: part.uncommitted for part in parts}
-        self._log.warning("what was done is not committed and runs again", done_by_partition=done)
+        done: Counter[int] = Counter()
+        for part in parts:
+            done[part.number] += part.uncommitted
+        self._log.warning("what was done is not committed and runs again", done_by_partition=dict(done))
 
     def _take_sent(self, keys: Set[Key]) -> Sent:
         """The commit of these partitions: one that the coordinator wants again is answered after later ones."""

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 Key = tuple[str, int]
 """Topic and partition."""
 
-MOST_AHEAD = 8192
+MOST_AHEAD = 4096
 """Finished events behind one that isn't, neighbours counted as one, from which on a partition is paused: only their
 offsets are held, but the map of them has to fit into a commit."""
 
 
 MOST_STUBS = 100_000
-"""Events behind ones that wait for their next try, of which only the place is kept (some 150 bytes each), from which on
+"""Events behind ones that wait for their next try, of which only the place is kept (some 250 bytes each), from which on
 a partition is paused."""
 
 

@@ -30,6 +30,7 @@ BATCH = 500
 FAR_EVENTS = 5_000
 """Messages that nobody asked for, from which on reading begins elsewhere rather than going through them."""
 ASK_SECONDS = 2.0
+ASK_AGAIN_SECONDS = 1.0
 STOP_SECONDS = 5.0
 
 
@@ -57,6 +58,7 @@ class Recall:
     """
 
     def __init__(self, settings: Settings, group: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
         self._config = {
             **broker.consumer_config(settings, group),
             # Both are answers: the log ends here, and the log doesn't go back as far.
@@ -64,6 +66,8 @@ class Recall:
             "auto.offset.reset": "error",
         }
         self._loop = loop
+        self.failed: asyncio.Future[None] = loop.create_future()
+        """Gets the exception if nothing can be fetched any more: keys would wait for ever."""
         self._wanted: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
@@ -84,14 +88,27 @@ class Recall:
             self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
-        consumer = Consumer(self._config)
         try:
-            while (wanted := self._wanted.get()) is not None and not self._halt.is_set():
-                found = self._fetch(consumer, wanted)
-                if not self._halt.is_set():
-                    self._loop.call_soon_threadsafe(wanted.back, found)
-        finally:
-            consumer.close()
+            consumer = Consumer(self._config)
+            try:
+                while (wanted := self._wanted.get()) is not None and not self._halt.is_set():
+                    found = self._fetch(consumer, wanted)
+                    self._call(wanted.back, found)
+            finally:
+                consumer.close()
+        except KafkaException as error:
+            self._call(self._fail, broker.from_kafka(error.args[0], self._settings))
+        except Exception as error:  # noqa: BLE001 - the thread's end must end the worker, with the reason
+            self._call(self._fail, error)
+
+    def _call(self, function: Callable[[Any], None], argument: Any) -> None:
+        # Once it is told to stop, nobody waits for an answer, and the loop may be closed.
+        if not self._halt.is_set():
+            self._loop.call_soon_threadsafe(function, argument)
+
+    def _fail(self, error: Exception) -> None:
+        if not self.failed.done():
+            self.failed.set_exception(error)
 
     def _fetch(self, consumer: Consumer, wanted: Wanted) -> list[Message]:
         left = deque(wanted.offsets)
@@ -130,8 +147,11 @@ class Recall:
                 )
             except KafkaException as unknown:
                 self._log.warning("can't find out what the log holds, will ask again", error=str(unknown))
-            else:
-                _drop_before(left, low)
+                low = 0
+            _drop_before(left, low)
+            if left and left[0] == offset:
+                # Nobody answers, or the log ends before it, of which the stream's own consumer tells.
+                self._halt.wait(ASK_AGAIN_SECONDS)
             if left:
                 self._read_from(consumer, wanted, left[0])
         else:

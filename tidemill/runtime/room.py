@@ -26,6 +26,7 @@ LONG_WAIT_SECONDS = 2.0
 BACK_AT_ONCE = 256
 """Messages of a key that are fetched together when it goes on."""
 BACK_WHEN_FULL = 16
+"""The same where very many keys go on at once."""
 
 
 class Room:
@@ -52,24 +53,27 @@ class Room:
         # With batches a partition has one lane: all of it waits.
         self._recall = recall if stream.batch is None else None
         self._start = start
+        self._coming = 0
+        """Messages that are called back and haven't come."""
         self._log = log
 
     def make(self, part: Partition) -> None:
         """Let go what waits behind events that wait long, where a partition's room gets short."""
-        if self._recall is None or self._is_wide(part):
+        if self._recall is None or self._is_wide(part, 0):
             return
         for unit in self._waiting.long(part, LONG_WAIT_SECONDS):
             if unit.key is not None:
                 part.let_go(unit.key)
 
-    def _is_wide(self, part: Partition) -> bool:
-        return part.count < self._stream.room // 2 and part.bytes < self._stream.room_bytes // 2
+    def _is_wide(self, part: Partition, more: int) -> bool:
+        return part.count + more < self._stream.room // 2 and part.bytes < self._stream.room_bytes // 2
 
     def call_back(self, unit: Unit) -> None:
         """Fetch the message of a unit that may start, and those of the next ones of its key; then start it."""
         assert self._recall is not None  # Who lets go can call back.
         part = unit.part
-        units = part.let_go_behind(unit, BACK_AT_ONCE if self._is_wide(part) else BACK_WHEN_FULL)
+        units = part.let_go_behind(unit, BACK_AT_ONCE if self._is_wide(part, self._coming) else BACK_WHEN_FULL)
+        self._coming += len(units)
         self._recall.want(
             Wanted(
                 part.topic,
@@ -81,6 +85,7 @@ class Room:
         )
 
     def _came_back(self, part: Partition, units: list[Unit], messages: list[Message]) -> None:
+        self._coming -= len(units)
         if not part.open:
             return
         found = {message.offset(): message for message in messages}

@@ -190,7 +190,7 @@ class Worker:
     async def _until_told(self, watch: asyncio.Task[None]) -> int:
         told = asyncio.create_task(self._stop.wait())
         recycled = [asyncio.create_task(running.engine.recycle.wait()) for running in self._running]
-        failed = [running.source.failed for running in self._running]
+        failed = [part.failed for running in self._running for part in (running.source, running.recall)]
         ended: list[asyncio.Future[Any]] = [watch, *failed]
         await asyncio.wait([told, *recycled, *ended], return_when=asyncio.FIRST_COMPLETED)
         error = next((future.exception() for future in ended if future.done()), None)
@@ -217,7 +217,7 @@ class Worker:
 
     async def _finish(self, running: Running) -> None:
         if not await running.engine.drain(self._drain_seconds * 0.6):
-            events = sum(part.count for part in running.engine.parts.values())
+            events = sum(part.count + part.stubs for part in running.engine.parts.values())
             self._log.warning("handing back what is not finished", stream=running.stream.name, events=events)
         await self._leave(running)
 
