@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tidemill.cli.terminal import command, err, out, print_json, print_rows
+from tidemill.cli.terminal import command, err, out, print_json
 
 if TYPE_CHECKING:
-    from scheduler.delays.asking import Asked
+    from rich.table import Table
+
     from scheduler.delays.record import Record
-    from scheduler.delays.requests import Outcome, Wish
+    from scheduler.delays.requests import Wish
     from scheduler.delays.waiting import Waiting
     from scheduler.log import Progress
 
@@ -41,7 +42,7 @@ Examples:
   tidemill delayed show 0199c1f0-6a2b-7c3d-8e4f-5a6b7c8d9e0f
   tidemill delayed show order-17-reminder --json | jq .payload
 
-Exit status: 0 if it waits; 3 if it was dispatched or cancelled; 4 if no such event waits.
+Exit status: 0 if it waits; 4 if it was dispatched or cancelled; 5 if no such event waits.
 """
 CANCEL_EPILOG = """
 \b
@@ -52,9 +53,9 @@ Examples:
 \b
 Exit status:
   0  cancelled, by this or by an earlier call
-  3  dispatched already
-  4  no such event waits
-  5  no scheduler has answered in time; the request stays, the next one does it
+  3  no scheduler has answered in time; the request stays, the next one honours it
+  4  dispatched already
+  5  no such event waits
   1  anything else
 """
 NOW_EPILOG = """
@@ -65,13 +66,11 @@ Examples:
 \b
 Exit status:
   0  dispatched, by this call or before
-  3  cancelled already
-  4  no such event waits
-  5  no scheduler has answered in time; the request stays, the next one does it
+  3  no scheduler has answered in time; the request stays, the next one honours it
+  4  cancelled already
+  5  no such event waits
   1  the brokers don't take the event, or anything else
 """
-OTHERWISE, ABSENT, UNANSWERED = 3, 4, 5
-"""Exit statuses: it went the other way; no such event; no answer."""
 OVERDUE_SECONDS = 5.0
 """Sooner an event is on its way, not overdue."""
 
@@ -83,7 +82,7 @@ Timeout = Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="Longes
 @app.command("list", epilog=LIST_EPILOG)
 @command
 def list_(
-    topic: Annotated[str | None, typer.Option(help="Only events that go to this topic.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Only events that go to this topic, without the namespace.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
     overdue: Annotated[bool, typer.Option("--overdue", help="Only those that should have gone.")] = False,
     as_json: Json = False,
@@ -101,9 +100,8 @@ def list_(
         late_us = microseconds(now) - round(OVERDUE_SECONDS * 1_000_000)
         before_us = late_us if overdue else None
         events = list(islice(record.soonest(topic=wanted, before_us=before_us), limit))
-        late = [event for event in events if event.due_us < late_us]
-        obstacles = Obstacles.at(settings, {event.topic for event in late})
-        rows = [_row(event, now, obstacles.before(event) if event in late else None) for event in events]
+        obstacles = Obstacles.at(settings, {event.topic for event in events if event.due_us < late_us})
+        rows = [_row(event, now, obstacles.before(event) if event.due_us < late_us else None) for event in events]
         counts = {
             "total": record.count(),
             "matching": record.count(topic=wanted, before_us=before_us),
@@ -113,21 +111,35 @@ def list_(
         if as_json:
             print_json({**counts, "next_due": events[0].due if events else None, "events": rows, **_unreadable(record)})
             return
-        columns = _COLUMNS | ({"hindrance": "HINDERED BY"} if any(row["hindrance"] for row in rows) else {})
-        shown = [
-            {
-                **row,
-                "due": f"{row['due']:%Y-%m-%d %H:%M:%S}",
-                "topic": row["topic"].removeprefix(settings.namespace),
-                "size": f"{row['size_bytes']:,}",
-            }
-            for row in rows
-        ]
-        print_rows(shown, columns, as_json=False, empty=_nothing(topic, overdue, counts["total"]))
+        if rows:
+            out.print(_table(rows, now, settings.namespace))
+        else:
+            err.print(_nothing(topic, overdue, counts["total"]), markup=False)
         _sum_up(record, counts, len(rows))
 
 
-_COLUMNS = {"due": "DUE (UTC)", "in": "IN", "id": "ID", "type": "TYPE", "topic": "TOPIC", "size": "BYTES"}
+def _table(rows: list[dict[str, Any]], now: datetime, namespace: str) -> Table:
+    """Rows for people: ids in one piece, to be copied; what says nothing new is left out."""
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    topics = [row["topic"].removeprefix(namespace) for row in rows]
+    has_types = any(row["type"] not in (None, topic) for row, topic in zip(rows, topics, strict=True))
+    has_hindrances = any(row["hindrance"] for row in rows)
+    is_this_year = all(row["due"].year == now.year for row in rows)
+    for heading in ("DUE (UTC)", "IN", "ID"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("TYPE", "TOPIC") if has_types else ("TOPIC",):
+        table.add_column(heading, overflow="fold")
+    table.add_column("BYTES", justify="right", no_wrap=True)
+    if has_hindrances:
+        table.add_column("HINDERED BY", overflow="fold")
+    for row, topic in zip(rows, topics, strict=True):
+        types = [row["type"] or ""] if has_types else []
+        due = format(row["due"], "%m-%d %H:%M:%S" if is_this_year else "%Y-%m-%d %H:%M:%S")
+        hindrance = [row["hindrance"] or ""] if has_hindrances else []
+        table.add_row(due, row["in"], row["id"], *types, topic, f"{row['size_bytes']:,}", *hindrance)
+    return table
 
 
 @app.command(epilog=SHOW_EPILOG)
@@ -137,13 +149,14 @@ def show(event_id: Id, as_json: Json = False) -> None:
     from scheduler.delays.payload import payload_of
     from scheduler.delays.record import look_up
     from scheduler.delays.requests import Outcome
+    from scheduler.delays.wording import ABSENT, OTHERWISE, due_in, end_of
     from tidemill.config import load_settings
 
     settings = load_settings()
     with _progress() as progress:
         found = look_up(settings, event_id, progress=progress)
     if found is None or isinstance(found, Outcome):
-        err.print(_end(event_id, found), markup=False, soft_wrap=True)
+        err.print(end_of(event_id, found), markup=False, soft_wrap=True)
         raise typer.Exit(ABSENT if found is None else OTHERWISE)
     partition, event = found
     facts = _row(event, datetime.now(UTC), None)
@@ -157,7 +170,10 @@ def show(event_id: Id, as_json: Json = False) -> None:
     if as_json:
         print_json({**facts, "headers": headers, "payload": payload, "payload_fault": fault})
         return
-    facts["due"] = f"{event.due.isoformat(timespec='microseconds')} (in {_in(event, datetime.now(UTC))})"
+    when = due_in(event, datetime.now(UTC))
+    facts["due"] = (
+        f"{event.due.isoformat(timespec='microseconds')} ({when if when.endswith('overdue') else f'in {when}'})"
+    )
     facts["size"] = f"{facts.pop('size_bytes'):,} B"
     del facts["in"]
     _print_pairs(facts)
@@ -197,6 +213,7 @@ def _ask(wish: Wish, event_id: str, timeout: float, as_json: bool) -> None:
     from scheduler.delays.asking import ask
     from scheduler.delays.record import look_up
     from scheduler.delays.requests import Answer, Outcome
+    from scheduler.delays.wording import UNANSWERED, verdict
     from tidemill.config import load_settings
 
     settings = load_settings()
@@ -208,7 +225,7 @@ def _ask(wish: Wish, event_id: str, timeout: float, as_json: bool) -> None:
             found = look_up(settings, event_id, progress=progress)
         # Had it been published again since the answer, it would wait now; the answer was about before.
         outcome = found if isinstance(found, Outcome) else None
-    status, line = _verdict(wish, event_id, asked, outcome, timeout)
+    status, line = verdict(wish, event_id, asked, outcome, timeout)
     if as_json:
         answer = None if asked.answer is None else asked.answer.value
         found_before = None if outcome is None else {"kind": outcome.kind.value, "at": outcome.at, "by": outcome.by}
@@ -222,69 +239,20 @@ def _ask(wish: Wish, event_id: str, timeout: float, as_json: bool) -> None:
     raise typer.Exit(status)
 
 
-def _verdict(wish: Wish, event_id: str, asked: Asked, outcome: Outcome | None, timeout: float) -> tuple[int, str]:
-    """Exit status, and what to say."""
-    from scheduler.delays.requests import Answer, Wish
-
-    fulfilled = Answer.CANCELLED if wish is Wish.CANCEL else Answer.DISPATCHED
-    match asked.answer:
-        case None:
-            return UNANSWERED, (
-                f"No scheduler has answered within {timeout:g} s. The request to {wish} {event_id} is written and "
-                "stays: the next scheduler that runs does it, if the event still waits then."
-            )
-        case Answer.CANCELLED:
-            return 0, f"cancelled: {event_id} will not be dispatched."
-        case Answer.DISPATCHED:
-            return 0, f"dispatched: {event_id} is in its topic now."
-        case Answer.REFUSED:
-            return 1, f"not dispatched: {event_id} waits on. {asked.reason}"
-        case Answer.ABSENT:
-            status = ABSENT if outcome is None else 0 if outcome.kind is fulfilled else OTHERWISE
-            return status, _end(event_id, outcome)
-
-
-def _end(event_id: str, outcome: Outcome | None) -> str:
-    from scheduler.delays.requests import Answer
-
-    if outcome is None:
-        return f"No such event waits: {event_id}. It never did, or it was dispatched or cancelled more than a day ago."
-    at = "" if outcome.at is None else f" at {outcome.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
-    if outcome.kind is Answer.DISPATCHED:
-        return f"dispatched already{at} to {outcome.topic}: {event_id}"
-    return f"cancelled already{at} by {outcome.by}: {event_id}"
-
-
 def _row(event: Waiting, now: datetime, hindrance: str | None) -> dict[str, Any]:
+    from scheduler.delays.wording import due_in
     from tidemill.event import TYPE
 
     headers = dict(event.headers)
     return {
         "due": event.due,
-        "in": _in(event, now),
+        "in": due_in(event, now),
         "id": event.id.decode("utf-8", "replace"),
         "type": headers.get(TYPE, b"").decode("utf-8", "replace") or None,
         "topic": event.topic,
         "size_bytes": event.size_bytes,
         "hindrance": hindrance,
     }
-
-
-def _in(event: Waiting, now: datetime) -> str:
-    seconds = (event.due - now).total_seconds()
-    return _span(seconds) if seconds >= 0 else f"{_span(-seconds)} overdue"
-
-
-def _span(seconds: float) -> str:
-    """A length of time in its two largest units."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    for unit, size, smaller, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= size:
-            rest = whole % size // part
-            return f"{whole // size} {unit} {rest} {smaller}" if rest else f"{whole // size} {unit}"
-    raise AssertionError(whole)
 
 
 def _nothing(topic: str | None, overdue: bool, total: int) -> str:

@@ -6,7 +6,6 @@ lies before it there must not come alive again (`_removed`).
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -44,7 +43,7 @@ class DelaysDuty:
         partition: Of `schedule.delayed`.
         by: This instance's name, for the records that tell who did what.
         folder: For the file that holds what waits; None takes the system's folder for temporary files.
-        destinations: Tells which topics exist; default: asks the cluster.
+        destinations: Tells which topics can be sent to; default: asks the cluster.
 
     Raises:
         ConfigError: The folder can't be written to.
@@ -65,6 +64,7 @@ class DelaysDuty:
         self._room = WaitingRoom(folder)
         self._setbacks = Setbacks(destinations or Destinations.of(settings))
         self._requests: dict[bytes, Request] = {}
+        self._now_us = 0
         self._at_once = MOST_EVENTS
         self._refusals: dict[bytes, str] = {}
         self._removed: dict[bytes, int] = {}
@@ -121,7 +121,7 @@ class DelaysDuty:
 
     def due(self, now: float) -> Dispatch | None:
         """What to do now: answer requests, or send off events that are due."""
-        now_us = int(now * 1_000_000)
+        now_us = self._now_us = int(now * 1_000_000)
         for turn in [*self._turns]:
             deed = turn(now_us)
             if deed is not None:
@@ -163,9 +163,11 @@ class DelaysDuty:
 
     def _trial(self, now_us: int) -> Dispatch | None:
         while self._setbacks.suspects:
-            events = self._sendable(self._room.at(self._setbacks.suspects.popleft()), now_us)
+            # They stay in line until written or refused: a transaction may come to nothing, and be tried again.
+            events = self._sendable(self._room.at(self._setbacks.suspects[0]), now_us)
             if events:
                 return self._dispatch(events)
+            self._setbacks.suspects.popleft()
         return None
 
     def _lot(self, now_us: int) -> Dispatch | None:
@@ -209,6 +211,8 @@ class DelaysDuty:
             )
         self._at_once = MOST_EVENTS
         self._setbacks.passed(deed.sent)
+        self._setbacks.tried(deed.sent)
+        self._setbacks.forget((*deed.sent, *deed.cancelled))
 
     def _refused(self, deed: Dispatch, refused: Refused) -> None:
         reasons = {deed.events[written]: error for written, error in refused.records.items() if written in deed.events}
@@ -219,7 +223,8 @@ class DelaysDuty:
             # One by one it shows which of them can't be done.
             self._at_once = 1
             return
-        now_us = time.time_ns() // 1_000
+        self._setbacks.tried(deed.sent)
+        now_us = self._now_us
         for reply in deed.replies:
             self._refusals[reply.request.key] = str(next(iter(reasons.values())))
         for topic, reason in {event.topic: error for event, error in reasons.items()}.items():

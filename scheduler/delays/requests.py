@@ -90,7 +90,7 @@ def read_request(key: bytes, value: bytes, headers: Mapping[str, bytes | None]) 
         wish = Wish((headers.get(REQUEST) or b"").decode())
         data = json.loads(value)
         return Request(key, wish, str(data["id"]).encode(), str(data["by"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DecodeError(f"A request on schedule.delayed can't be read: {type(error).__name__}: {error}.") from error
 
 

@@ -37,7 +37,7 @@ class Setbacks:
     """Topics and events that were refused.
 
     Args:
-        destinations: Tells which topics exist.
+        destinations: Tells which topics can be sent to.
     """
 
     def __init__(self, destinations: Destinations) -> None:
@@ -50,14 +50,8 @@ class Setbacks:
     def closed(self, topics: Collection[str], now_us: int) -> dict[str, Closed]:
         """Those of these topics to which nothing can be sent at present."""
         closed = {topic: found for topic in topics if (found := self._closed.get(topic)) and found.until_us > now_us}
-        for topic in self._destinations.missing({*topics} - closed.keys()):
-            closed[topic] = self.close(
-                topic,
-                UnknownTopic(
-                    f"Topic {topic!r} doesn't exist.", hint="Create it from its contract with `tidemill topics apply`."
-                ),
-                now_us,
-            )
+        for topic, reason in self._destinations.against({*topics} - closed.keys()).items():
+            closed[topic] = self.close(topic, reason, now_us)
         return closed
 
     def close(self, topic: str, reason: TidemillError, now_us: int) -> Closed:
@@ -82,10 +76,19 @@ class Setbacks:
         middle = len(offsets) // 2
         self.suspects.extend((offsets[:middle], offsets[middle:]))
 
+    def tried(self, events: Sequence[Waiting]) -> None:
+        """These were tried together; if they are the first suspects in line, their turn is over."""
+        offsets = {event.offset for event in events}
+        if self.suspects and offsets and offsets <= {*self.suspects[0]}:
+            self.suspects.popleft()
+
     def passed(self, events: Collection[Waiting]) -> None:
-        """These were taken."""
+        """These were taken, and so their topics take something."""
         for topic in {event.topic for event in events}:
             self._closed.pop(topic, None)
+
+    def forget(self, events: Collection[Waiting]) -> None:
+        """These don't wait any more."""
         for event in events:
             self._tries.pop(event.offset, None)
 

@@ -6,9 +6,12 @@ import pytest
 
 from tests.integration.commands import Commands
 from tests.integration.delays_commands import Delayed
+from tests.integration.postgres import postgres
 from tidemill import Settings, topics
 from tidemill.contracts.registration import register_contracts
 from tidemill.contracts.registry import Registry
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture

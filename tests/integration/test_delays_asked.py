@@ -22,6 +22,7 @@ from tests.integration.delays_running import (
     scheduling,
     until_dispatched,
 )
+from tests.integration.working import prepare
 from tidemill.config import Settings
 from tidemill.events import ImageRequested, Rendition
 
@@ -76,17 +77,17 @@ def test_cancelling_says_which_it_was(settings: Settings, delayed_command: Delay
         assert again.exit_code == 0
         assert "cancelled already at " in again.stdout
         too_late = delayed_command("cancel", "late")
-        assert too_late.exit_code == 3
+        assert too_late.exit_code == 4
         assert "dispatched already at " in too_late.stderr
         assert settings.qualified("step.asked") in too_late.stderr
         unknown = delayed_command("cancel", "nobody")
-        assert unknown.exit_code == 4
+        assert unknown.exit_code == 5
         assert "No such event waits: nobody." in unknown.stderr
         sent = delayed_command("now", "urgent", "--json")
         assert sent.exit_code == 0
         assert json.loads(sent.stdout)["answer"] == "dispatched"
-        assert delayed_command("cancel", "urgent").exit_code == 3
-        assert delayed_command("now", "early").exit_code == 3
+        assert delayed_command("cancel", "urgent").exit_code == 4
+        assert delayed_command("now", "early").exit_code == 4
         assert delayed_command("now", "urgent").exit_code == 0
     assert dispatched(settings).keys() == {"late", "urgent"}
 
@@ -96,10 +97,10 @@ def test_without_a_scheduler_a_request_stays_and_the_next_one_honours_it(
 ) -> None:
     put_off(settings, {"stays": FAR, "goes": FAR})
     asked = delayed_command("cancel", "stays", "--timeout", "0.5")
-    assert asked.exit_code == 5
+    assert asked.exit_code == 3
     assert "No scheduler has answered within 0.5 s" in asked.stderr
     assert "`tidemill scheduler` starts one" in asked.stderr
-    assert delayed_command("now", "goes", "--timeout", "0.5").exit_code == 5
+    assert delayed_command("now", "goes", "--timeout", "0.5").exit_code == 3
     assert "2 requests to cancel or send are unanswered" in delayed_command("list").stderr
     with scheduling(settings):
         until_dispatched(settings, {"goes"})
@@ -115,8 +116,8 @@ def test_what_waits_is_listed_the_next_due_first_without_a_scheduler(
     shown = delayed_command("list", "--limit", "3")
     assert shown.exit_code == 0, shown.output
     lines = shown.stdout.splitlines()
-    assert lines[0].split() == ["DUE", "(UTC)", "IN", "ID", "TYPE", "TOPIC", "BYTES"]
-    assert [line.split()[-4] for line in lines[1:]] == ["first", "second", "third"]
+    assert lines[0].split() == ["DUE", "(UTC)", "IN", "ID", "TOPIC", "BYTES"]
+    assert [line.split()[-3] for line in lines[1:]] == ["first", "second", "third"]
     assert "2 min" in lines[1]
     assert "3 of 4 events" in shown.stderr
     listed = json.loads(delayed_command("list", "--json", "--topic", "step.asked").stdout)
@@ -127,10 +128,9 @@ def test_what_waits_is_listed_the_next_due_first_without_a_scheduler(
     assert "No event overdue. 4 wait in all." in delayed_command("list", "--overdue").stderr
 
 
-def test_an_event_is_shown_with_its_headers_and_its_payload(
-    contracts_ready: Settings, delayed_command: Delayed
-) -> None:
-    with publishing(contracts_ready) as publisher:
+def test_an_event_is_shown_with_its_headers_and_its_payload(settings: Settings, delayed_command: Delayed) -> None:
+    prepare(settings, ImageRequested)
+    with publishing(settings) as publisher:
         event = ImageRequested(source="file:///1.jpg", renditions=[Rendition(name="thumb", width=200)])
         publisher.publish(event, id="picture", headers={"colour": "blue"}, delay=timedelta(hours=2))
     shown = delayed_command("show", "picture")
@@ -141,4 +141,4 @@ def test_an_event_is_shown_with_its_headers_and_its_payload(
     assert facts["payload"]["renditions"][0]["width"] == 200
     assert facts["key"] == "file:///1.jpg"
     assert facts["headers"]["colour"] == "blue"
-    assert delayed_command("show", "nobody").exit_code == 4
+    assert delayed_command("show", "nobody").exit_code == 5
