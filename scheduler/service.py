@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scheduler.delays.duty import DelaysDuty
+from scheduler.destinations import Destinations
 from scheduler.jobs_file import JobsFile
 from scheduler.log import partitions_of
 from scheduler.ownership.keeper import Keeper
@@ -63,7 +64,7 @@ class Service:
         self._by = instance_name()
         self._registry = Registry(settings)
         self._catalogue = Catalogue(installed_events())
-        self._emitting = Emitting(settings, Codec(self._registry), self._catalogue, self._by)
+        self._emitting = Emitting(settings, Codec(self._registry), self._catalogue, self._by, Destinations.of(settings))
         self._jobs_file = None if jobs_file is None else JobsFile(jobs_file, settings, self._catalogue, self._by)
         self._log = get_logger("scheduler")
 

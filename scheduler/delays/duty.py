@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scheduler.delays.destinations import Destinations
 from scheduler.delays.dispatch import Dispatch, Reply
 from scheduler.delays.requests import Answer, Request, Wish, is_request, read_request
 from scheduler.delays.setbacks import Setbacks
 from scheduler.delays.waiting import Waiting, WaitingRoom, microseconds
+from scheduler.destinations import Destinations
 from tidemill import delayed
 from tidemill.errors import DecodeError, TidemillError
 from tidemill.event import headers_of

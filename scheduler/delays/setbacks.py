@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from scheduler.delays.destinations import Destinations
 from scheduler.delays.waiting import Waiting
+from scheduler.destinations import Destinations
 from tidemill.errors import NotAuthorized, TidemillError, UnknownTopic
 
 FIRST_SECONDS = 30.0

@@ -104,7 +104,6 @@ class Keeper:
         self._pause_seconds = min(MOST_PAUSE_SECONDS, self._pause_seconds * 2)
 
     def _keep(self) -> None:
-        duty = self._make_duty()
         transactions = Transactions(self._settings, f"{self._group}.{self._topic}-{self._partition}", self._halt)
         consumer = Consumer(
             {
@@ -114,6 +113,7 @@ class Keeper:
                 "queued.max.messages.kbytes": 8_192,
             }
         )
+        duty = self._make_duty()
         try:
             started = time.monotonic()
             transactions.take_over()

@@ -12,6 +12,7 @@ from tidemill.events import ScheduleSkipped, ScheduleTick
 from tidemill.publisher.preparing import Outgoing, Preparer
 
 if TYPE_CHECKING:
+    from scheduler.destinations import Destinations
     from scheduler.jobs.job import Job
     from scheduler.ticks.plan import Skip, Tick
     from tidemill.codec import Codec
@@ -43,12 +44,16 @@ class Emitting:
         codec: Encodes them.
         events: Event classes.
         by: Which instance this is.
+        destinations: Tells which topics can be written to; None takes all for that.
     """
 
-    def __init__(self, settings: Settings, codec: Codec, events: Catalogue, by: str) -> None:
+    def __init__(
+        self, settings: Settings, codec: Codec, events: Catalogue, by: str, destinations: Destinations | None = None
+    ) -> None:
         self._preparer = Preparer(settings, codec)
         self._codec = codec
         self._events = events
+        self._destinations = destinations
         self.by = by
 
     def prepare(self) -> None:
@@ -67,6 +72,7 @@ class Emitting:
         Raises:
             ContractError, ExpressionError: What the job asks for can't be made.
             SchemaNotRegistered, RegistryError: Its schema can't be had.
+            UnknownTopic, NotAuthorized: Its topic can't be written to.
         """
         start, _ = job.schedule.interval(tick.scheduled_at)
         is_manual = tick.request is not None
@@ -97,13 +103,18 @@ class Emitting:
             return None
         # The tick isn't anywhere yet, but it is what leads to the event.
         cause = Event(payload, key=event.key, headers=event.headers, position=Position(event.topic, -1, -1, -1))
-        return self._preparer.prepare(
+        emit = self._preparer.prepare(
             rendered.event,
             key=rendered.key,
             subject=rendered.subject,
             cause=cause,
             event_id=derived_id(event.id, "emit"),
         )
+        # Beforehand: a transaction that is refused one topic is lost with all that other jobs have in it.
+        against = self._destinations.against([emit.topic]) if self._destinations is not None else {}
+        if against:
+            raise against[emit.topic]
+        return emit
 
     def skipped(self, job: Job, skip: Skip, now: datetime) -> Outgoing:
         """The event that tells of times without a tick."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from scheduler.delays.destinations import Destinations
+from scheduler.destinations import Destinations
 from scheduler.delays.dispatch import Dispatch
 from scheduler.delays.duty import DelaysDuty
 from scheduler.delays.requests import Wish, read_answer, read_outcome, request_record

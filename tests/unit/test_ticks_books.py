@@ -118,6 +118,9 @@ def test_a_request_waits_until_it_is_taken_away() -> None:
         b'{"settled": "2026-11-24T10:00:00+00:00", "sequence": "many", "skipped": 0, "ran": null}',
         b'{"settled": "2026-11-24T10:00:00+00:00", "sequence": 1, "skipped": 0, "ran": {"tick": {"shell": "rm"}}}',
         b'{"settled": "2026-11-24T10:00:00+00:00", "sequence": 1, "skipped": 0, "ran": []}',
+        b'{"settled": "2026-11-24T10:00:00+00:00", "sequence": 1, "skipped": 0, "ran": {"scheduled_at": "2026-11-24",'
+        b' "emitted_at": "2026-11-24", "by": "", "manual": false, "emit": null, "tick": {"id": "", "topic": "",'
+        b' "partition": "two", "offset": 0}}}',
         b'{"settled": "2026-11-24T10:00:00+00:00", "sequence": Infinity, "skipped": 0, "ran": null}',
         b'{"settled": "0001-01-01T00:00:00+14:00", "sequence": 1, "skipped": 0, "ran": null}',
         b"[" * 100_000,
