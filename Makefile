@@ -24,7 +24,7 @@ demo: $(STAMP) ## Real photographs through a real Kafka; a contact sheet at the 
 	@$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(STAMP) ## All tests: unit, integration (real Kafka), crash. ARGS='-k name' picks some
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 test-unit: $(STAMP) ## The tests that need no broker
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
@@ -64,7 +64,7 @@ storm: $(STAMP) ## A storm on three brokers, with a report (MINUTES=30 SEED=1)
 
 lock: $(STAMP) ## Compile the lock files again from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --all-extras --group dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra image --extra scheduler -c requirements/dev.txt pyproject.toml -o requirements/worker.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra image --extra email --extra scheduler -c requirements/dev.txt pyproject.toml -o requirements/worker.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements/peers.in -o requirements/peers.txt
 
 clean: ## Remove the virtual environment and caches

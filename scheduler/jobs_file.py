@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 AGAIN_SECONDS = 5.0
+NAMED_IN_LOG = 20
 
 
 class JobsFile:
@@ -55,8 +57,12 @@ class JobsFile:
         jobs = read_jobs(self._path, self._catalogue, now)
         found = changes(read_books(self._settings).pages, jobs, now, self._by)
         put_in_force(self._settings, found)
-        for change in found:
-            self._log.info("job", job=change.name, action=change.action)
+        if len(found) <= NAMED_IN_LOG:
+            for change in found:
+                self._log.info("job", job=change.name, action=change.action)
+        else:
+            counts = Counter(change.action for change in found)
+            self._log.info("jobs changed", count=len(found), actions=dict(counts))
         if not found:
             self._log.info("the schedule is in force already", jobs=len(jobs))
 

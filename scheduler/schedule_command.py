@@ -214,9 +214,8 @@ def explain(
         asked = _time(at, page.definition.job, keep_naive=True)
     found = explained(settings, page, asked, now)
     if as_json:
-        print_json(
-            {"job": job, "time": utc_text(found.asked), "verdict": found.verdict, "text": found.text, **found.facts}
-        )
+        said = {"job": job, "time": utc_text(found.asked), "verdict": found.verdict, "text": found.text}
+        print_json({**said, **{name: _shown(value) for name, value in found.facts.items()}})
         return
     local = found.asked.astimezone(schedule.zone)
     out.print(f"[bold]{job}[/] at {local:%a %Y-%m-%d %H:%M:%S %Z} ({utc_text(found.asked)}): [bold]{found.verdict}[/]")

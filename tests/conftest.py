@@ -33,6 +33,17 @@ class Addresses(Protocol):
         """Confluent-compatible API."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `-n 2 --dist loadgroup` all storms run one after the other in one process, other files whole in either.
+
+    Two storms at once would only measure each other; a file's tests share what its fixtures have started.
+    """
+    crash = Path(__file__).parent / "crash"
+    for item in items:
+        group = "storms" if crash in item.path.parents else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
     """One broker and one registry for the whole run, on free ports and with data of their own."""

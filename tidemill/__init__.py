@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         InvalidEvent,
         NotAuthorized,
         NotDelivered,
+        OutcomeUnknown,
         PublisherClosed,
         PublishError,
         RegistryError,
@@ -67,6 +68,7 @@ __all__ = [
     "InvalidEvent",
     "NotAuthorized",
     "NotDelivered",
+    "OutcomeUnknown",
     "Output",
     "Position",
     "PublishError",
@@ -91,8 +93,8 @@ __all__ = [
 
 _ERRORS = (
     "BrokerError BrokerUnreachable BufferFull ConfigError ContractError DecodeError EventTooLarge HandlerError "
-    "HandlerTimeout InvalidEvent NotAuthorized NotDelivered PublishError PublisherClosed RegistryError Reject "
-    "RetryAfter SchemaNotRegistered StreamError TidemillError UnknownEventType UnknownTopic"
+    "HandlerTimeout InvalidEvent NotAuthorized NotDelivered OutcomeUnknown PublishError PublisherClosed RegistryError "
+    "Reject RetryAfter SchemaNotRegistered StreamError TidemillError UnknownEventType UnknownTopic"
 )
 _HOMES = {
     **dict.fromkeys(_ERRORS.split(), "tidemill.errors"),

@@ -119,6 +119,17 @@ class Settings(BaseSettings):
         description="Where fetched programs are kept (Kafka, the registry).",
     )
 
+    effects_url: SecretStr | None = Field(
+        None,
+        description="Ledger of `work.once`: postgresql+psycopg://..., or sqlite:///... Default: state_dir/effects.db.",
+    )
+    effects_keep_days: float = Field(
+        90.0, gt=0, description="How long the ledger knows an effect; longer than events may come back."
+    )
+    effects_lease_seconds: float = Field(
+        15.0, ge=1, le=3600, description="A worker that gives no sign for so long, in an effect, counts as dead."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -13,12 +13,17 @@ from tidemill.contracts import Contract, Payload
 
 __all__ = [
     "EVENT_TYPES",
+    "Attachment",
+    "EmailRequested",
+    "EmailSent",
     "Fit",
     "ImageProcessed",
     "ImageRequested",
     "Metadata",
     "Original",
     "OriginalFormat",
+    "RefusalReason",
+    "RefusedRecipient",
     "Rendition",
     "RenditionResult",
     "RequestedFormat",
@@ -34,11 +39,38 @@ Metadata: TypeAlias = Literal["strip", "keep"]
 
 OriginalFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif", "avif", "tiff", "bmp"]
 
+RefusalReason: TypeAlias = Literal["server", "suppressed"]
+
 RequestedFormat: TypeAlias = Literal["same", "jpeg", "webp", "avif", "png"]
 
 ResultFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif", "avif"]
 
 SkipReason: TypeAlias = Literal["missed", "paused", "overlap", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
+    """One file in the object store."""
+
+    uri: str
+    """Where it is: file://, s3://, gs:// or az://, inside the object store or a prefix that the worker allows."""
+    name: str | None = None
+    """Its name for the recipient. Null: the last part of the URI."""
+    content_type: str | None = None
+    """Media type, e.g. application/pdf. Null: follows from the name."""
+    sha256: str | None = None
+    """SHA-256 of its bytes, 64 lowercase hex digits, if the requester knows it: other bytes are then refused."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +97,31 @@ class Original:
     """Whether the pixels had to be turned or mirrored, that is whether orientation isn't 1."""
     color_profile: str | None = None
     """Name of the ICC profile that the source carries. Null: none that can be used, its pixels are taken as sRGB."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefusedRecipient:
+    """One address that the mail did not go to."""
+
+    address: str
+    """The address."""
+    reason: RefusalReason
+    """server: the server's answer. suppressed: it is on the worker's suppression list."""
+    code: int | None = None
+    """The server's reply code, e.g. 550."""
+    answer: str = ""
+    """The server's words, or those of the suppression list that match."""
 
     def to_record(self) -> dict[str, Any]:
         """The fields as fastavro writes them: the instance's own dict, not to be changed."""
@@ -147,6 +204,98 @@ class RenditionResult:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
         """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailRequested:
+    """Asks the e-mail stream to send one mail, made from a template or from what the event itself holds.
+
+    Event type `email.requested`; topic `email.requested`, without a key.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    to: list[str]
+    """Recipients: `ada@example.com` or `Ada Lovelace <ada@example.com>`. At least one of to, cc and bcc."""
+    template: str | None = None
+    """Name of a template, e.g. `welcome`. Null: the mail is what subject, text and html hold."""
+    context: str = ""
+    """What the template's variables are, as the text of a JSON object. Empty: there are none."""
+    locale: str | None = None
+    """Language and region of the recipient, e.g. `de` or `pt-BR`. Null: the templates' own language."""
+    subject: str | None = None
+    """Subject, taken literally. With a template: instead of the template's."""
+    text: str | None = None
+    """Plain text, taken literally. Not with a template."""
+    html: str | None = None
+    """HTML, taken literally. Not with a template. Without a text, one is made from it."""
+    cc: list[str] = field(default_factory=list)
+    """Further recipients that everybody sees."""
+    bcc: list[str] = field(default_factory=list)
+    """Further recipients that nobody sees."""
+    sender: str | None = None
+    """Who it is from, written as a recipient is. Null: the worker's TIDEMILL_EMAIL_SENDER."""
+    reply_to: list[str] = field(default_factory=list)
+    """Where answers go, if not to the sender."""
+    attachments: list[Attachment] = field(default_factory=list)
+    """Files that go with it, in this order."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Further header fields, e.g. `X-Campaign`. Those that the stream writes itself can't be set."""
+    list_unsubscribe: str | None = None
+    """Where a recipient unsubscribes: an https:// address that takes a POST (RFC 8058), or a mailto: address."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: a new dict."""
+        record = self.__dict__.copy()
+        record["attachments"] = [item.__dict__ for item in self.attachments]
+        return record
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        record["attachments"] = [Attachment.from_record(item) for item in record["attachments"]]
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailSent:
+    """What became of one mail: a server took it over for the accepted recipients, or all were left out.
+
+    Event type `email.sent`; topic `email.sent`, keyed by `message_id`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    message_id: str
+    """The mail's Message-ID, without angle brackets: the id of its email.requested, @, and the worker's domain."""
+    template: str | None = None
+    """Name of the template, if it was made from one."""
+    accepted: list[str]
+    """Addresses that a server took the mail over for. It may still come back later as undeliverable."""
+    refused: list[RefusedRecipient]
+    """Addresses that it did not go to, and why."""
+    relay: str | None = None
+    """The server that took it, host:port. Null: no server was asked."""
+    answer: str | None = None
+    """What that server said when it took the mail; mostly its queue's number for it."""
+    bytes: int = 0
+    """Size of the mail as it was sent, bytes. 0: it wasn't."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: a new dict."""
+        record = self.__dict__.copy()
+        record["refused"] = [item.__dict__ for item in self.refused]
+        return record
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        record["refused"] = [RefusedRecipient.from_record(item) for item in record["refused"]]
         self = cls.__new__(cls)
         object.__setattr__(self, "__dict__", record)
         return self
@@ -311,6 +460,94 @@ class ScheduleTick:
         return self
 
 
+EmailRequested.__contract__ = Contract(
+    type="email.requested",
+    topic="email.requested",
+    key=None,
+    partitions=12,
+    retention=timedelta(days=7),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"EmailRequested","namespace":"tidemill.events","doc":"Asks the e-mail stream to send '
+        'one mail, made from a template or from what the event itself holds.","fields":['
+        '{"name":"to","type":{"type":"array","items":"string"},"doc":"Recipients: `ada@example.com` or `Ada Lovelace '
+        '<ada@example.com>`. At least one of to, cc and bcc."},'
+        '{"name":"template","type":["null","string"],"doc":"Name of a template, e.g. `welcome`. Null: the mail is what '
+        'subject, text and html hold.","default":null},'
+        '{"name":"context","type":"string","doc":"What the template\'s variables are, as the text of a JSON object. '
+        'Empty: there are none.","default":""},'
+        '{"name":"locale","type":["null","string"],"doc":"Language and region of the recipient, e.g. `de` or `pt-BR`. '
+        'Null: the templates\' own language.","default":null},'
+        '{"name":"subject","type":["null","string"],"doc":"Subject, taken literally. With a template: instead of the '
+        'template\'s.","default":null},'
+        '{"name":"text","type":["null","string"],"doc":"Plain text, taken literally. Not with a template.",'
+        '"default":null},'
+        '{"name":"html","type":["null","string"],"doc":"HTML, taken literally. Not with a template. Without a text, '
+        'one is made from it.","default":null},'
+        '{"name":"cc","type":{"type":"array","items":"string"},"doc":"Further recipients that everybody sees.",'
+        '"default":[]},'
+        '{"name":"bcc","type":{"type":"array","items":"string"},"doc":"Further recipients that nobody sees.",'
+        '"default":[]},'
+        '{"name":"sender","type":["null","string"],"doc":"Who it is from, written as a recipient is. Null: the '
+        'worker\'s TIDEMILL_EMAIL_SENDER.","default":null},'
+        '{"name":"reply_to","type":{"type":"array","items":"string"},"doc":"Where answers go, if not to the sender.",'
+        '"default":[]},'
+        '{"name":"attachments","type":{"type":"array","items":'
+        '{"type":"record","name":"Attachment","doc":"One file in the object store.","fields":['
+        '{"name":"uri","type":"string","doc":"Where it is: file://, s3://, gs:// or az://, inside the object store or '
+        'a prefix that the worker allows."},'
+        '{"name":"name","type":["null","string"],"doc":"Its name for the recipient. Null: the last part of the URI.",'
+        '"default":null},'
+        '{"name":"content_type","type":["null","string"],"doc":"Media type, e.g. application/pdf. Null: follows from '
+        'the name.","default":null},'
+        '{"name":"sha256","type":["null","string"],"doc":"SHA-256 of its bytes, 64 lowercase hex digits, if the '
+        'requester knows it: other bytes are then refused.","default":null}]}},"doc":"Files that go with it, in this '
+        'order.","default":[]},'
+        '{"name":"headers","type":{"type":"map","values":"string"},"doc":"Further header fields, e.g. `X-Campaign`. '
+        'Those that the stream writes itself can\'t be set.","default":{}},'
+        '{"name":"list_unsubscribe","type":["null","string"],"doc":"Where a recipient unsubscribes: an https:// '
+        'address that takes a POST (RFC 8058), or a mailto: address.","default":null}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","partitions":12,"retention":"7d",'
+        '"topic":"email.requested"}}'
+    ),
+)
+
+EmailSent.__contract__ = Contract(
+    type="email.sent",
+    topic="email.sent",
+    key="message_id",
+    partitions=12,
+    retention=timedelta(days=30),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"EmailSent","namespace":"tidemill.events","doc":"What became of one mail: a server '
+        'took it over for the accepted recipients, or all were left out.","fields":['
+        '{"name":"message_id","type":"string","doc":"The mail\'s Message-ID, without angle brackets: the id of its '
+        "email.requested, @, and the worker's domain.\"},"
+        '{"name":"template","type":["null","string"],"doc":"Name of the template, if it was made from one.",'
+        '"default":null},'
+        '{"name":"accepted","type":{"type":"array","items":"string"},"doc":"Addresses that a server took the mail over '
+        'for. It may still come back later as undeliverable."},'
+        '{"name":"refused","type":{"type":"array","items":'
+        '{"type":"record","name":"RefusedRecipient","doc":"One address that the mail did not go to.","fields":['
+        '{"name":"address","type":"string","doc":"The address."},'
+        '{"name":"reason","type":{"type":"enum","name":"RefusalReason","symbols":["server","suppressed"]},'
+        '"doc":"server: the server\'s answer. suppressed: it is on the worker\'s suppression list."},'
+        '{"name":"code","type":["null","int"],"doc":"The server\'s reply code, e.g. 550.","default":null},'
+        '{"name":"answer","type":"string","doc":"The server\'s words, or those of the suppression list that match.",'
+        '"default":""}]}},"doc":"Addresses that it did not go to, and why."},'
+        '{"name":"relay","type":["null","string"],"doc":"The server that took it, host:port. Null: no server was '
+        'asked.","default":null},'
+        '{"name":"answer","type":["null","string"],"doc":"What that server said when it took the mail; mostly its '
+        'queue\'s number for it.","default":null},'
+        '{"name":"bytes","type":"long","doc":"Size of the mail as it was sent, bytes. 0: it wasn\'t.","default":0}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"message_id","partitions":12,'
+        '"retention":"30d","topic":"email.sent"}}'
+    ),
+)
+
 ImageProcessed.__contract__ = Contract(
     type="image.processed",
     topic="image.processed",
@@ -473,6 +710,8 @@ ScheduleTick.__contract__ = Contract(
 )
 
 EVENT_TYPES: tuple[type[Payload], ...] = (
+    EmailRequested,
+    EmailSent,
     ImageProcessed,
     ImageRequested,
     ScheduleSkipped,

@@ -15,33 +15,39 @@ STOP_SECONDS = 30.0
 
 
 @contextmanager
-def running_workers(settings: Settings, log: Path, *, processes: int) -> Iterator[None]:
+def running_workers(settings: Settings, log: Path, *, processes: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run workers of the image stream, each with one processor's worth of work at once.
 
     Args:
         settings: Addresses and folders, handed on as environment variables.
         log: Their output.
         processes: How many.
+
+    Yields:
+        The supervisor's process.
     """
     arguments = ["worker", "image", "--processes", str(processes), "--concurrency", "1", "--drain-seconds", "10"]
-    with _running(settings, log, arguments):
-        yield
+    with _running(settings, log, arguments) as process:
+        yield process
 
 
 @contextmanager
-def running_scheduler(settings: Settings, log: Path) -> Iterator[None]:
+def running_scheduler(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a scheduler, which emits what is in force.
 
     Args:
         settings: Addresses and folders, handed on as environment variables.
         log: Its output.
+
+    Yields:
+        Its process.
     """
-    with _running(settings, log, ["scheduler"]):
-        yield
+    with _running(settings, log, ["scheduler"]) as process:
+        yield process
 
 
 @contextmanager
-def _running(settings: Settings, log: Path, arguments: Sequence[str]) -> Iterator[None]:
+def _running(settings: Settings, log: Path, arguments: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "TIDEMILL_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
@@ -55,7 +61,7 @@ def _running(settings: Settings, log: Path, arguments: Sequence[str]) -> Iterato
             [sys.executable, "-m", "tidemill", *arguments], env=environment, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:

@@ -57,6 +57,7 @@ class Membership:
                 {
                     **broker.consumer_config(settings, group),
                     "auto.offset.reset": "latest",
+                    **_assignor(settings),
                     "error_cb": self._on_error,
                 }
             )
@@ -122,6 +123,11 @@ class Membership:
 
     def _on_error(self, error: KafkaError) -> None:
         self._log.warning("kafka", error=error.str())
+
+
+def _assignor(settings: Settings) -> dict[str, str]:
+    """Kafka's own default may give one instance all partitions of one topic, and another one those of the other."""
+    return {"group.remote.assignor": "range"} if settings.group_protocol == "consumer" else {}
 
 
 _HOPELESS = frozenset(

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from examples.demo.workers import running_workers
+from examples.demo.programs import running_workers
 from tidemill.cli.app import prepare_contracts
 from tidemill.codec import Codec
 from tidemill.config import Settings

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from scheduler.destinations import Destinations
 from scheduler.delays.dispatch import Dispatch
 from scheduler.delays.duty import DelaysDuty
 from scheduler.delays.requests import Wish, read_answer, read_outcome, request_record
+from scheduler.destinations import Destinations
 from scheduler.ownership.transactions import Refused, Written
 from tests.unit.sample_message import SampleMessage
 from tidemill import delayed

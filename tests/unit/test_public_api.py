@@ -35,9 +35,11 @@ def test_the_exported_names_are_these() -> None:
     assert set(tidemill.__all__) == {
         "AsyncPublisher", "AsyncReceipt", "BrokerError", "BrokerUnreachable", "BufferFull", "ConfigError",
         "ContractError", "DecodeError", "Delivered", "Event", "EventTooLarge", "HandlerError", "HandlerTimeout",
-        "InvalidEvent", "NotAuthorized", "NotDelivered", "Output", "Position", "PublishError", "Publisher",
-        "PublisherClosed", "Receipt", "RegistryError", "Reject", "Retry", "RetryAfter", "SchemaNotRegistered", "Settings", "Stream",
-        "StreamError", "TidemillError", "UnknownEventType", "UnknownTopic", "Work", "load_settings", "stream",
+        "InvalidEvent", "NotAuthorized", "NotDelivered", "OutcomeUnknown", "Output", "Position",
+        "PublishError", "Publisher",
+        "PublisherClosed", "Receipt", "RegistryError", "Reject", "Retry", "RetryAfter", "SchemaNotRegistered",
+        "Settings", "Stream", "StreamError", "TidemillError", "UnknownEventType", "UnknownTopic", "Work",
+        "load_settings", "stream",
     }  # fmt: skip
 
 

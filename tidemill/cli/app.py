@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidemill.cli import doctor, publish, schemas, topics, up, worker
+from tidemill.cli import doctor, effects, publish, schemas, topics, up, worker
 from tidemill.cli.terminal import err, out
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def build() -> typer.Typer:
     app.command(epilog=publish.EPILOG)(publish.publish)
     app.add_typer(topics.app, name="topics")
     app.add_typer(schemas.app, name="schemas")
+    app.add_typer(effects.app, name="effects")
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             point.load()(app)

@@ -124,8 +124,8 @@ class Publisher:
     ) -> Receipt:
         """Publish one event; returns as soon as it is in the local buffer.
 
-        With `delay` or `at` it waits in Kafka until it is due; then the scheduler writes it to its topic. The receipt is
-        for the place where it waits. Published again with the same id before that, only the last one counts.
+        With `delay` or `at` it waits in Kafka until it is due; then the scheduler writes it to its topic. The
+        receipt is for the place where it waits. Published again with the same id before that, the last one counts.
 
         Args:
             event: An instance of a generated event class.

@@ -6,12 +6,17 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.event import Event
+from tidemill.runtime.effects.ledger import DatabaseLedger
+from tidemill.runtime.effects.stream_effects import StreamEffects
 from tidemill.runtime.executors import ProcessExecutor, ThreadExecutor
 from tidemill.runtime.work import Work
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
     from tidemill.runtime.stream import Stream
+
+EFFECTS_CLOSE_SECONDS = 1.0
+"""Time for what is still to be written to the ledger at the end of a stream."""
 
 Call = Callable[[list[Event[Any]], Work | None], Awaitable[Any]]
 
@@ -38,6 +43,12 @@ class Invoke:
         self._pool: _Stoppable | None = None
         # A process makes its outputs there; its Work always goes along.
         self.wants_work = stream.takes_work or stream.executor == "process"
+        # Opens nothing before it is asked for an effect. Processes have their own.
+        self._effects = (
+            StreamEffects(settings.qualified(stream.group), stream.executor, DatabaseLedger(settings))
+            if stream.takes_work and stream.executor != "process"
+            else None
+        )
         self._call = self._choose(concurrency)
 
     def work(self, attempt: int) -> Work:
@@ -45,6 +56,8 @@ class Invoke:
         return Work(self._stream.name, attempt, self._stream.timeout, self._settings)
 
     def __call__(self, events: list[Event[Any]], work: Work | None) -> Awaitable[Any]:
+        if work is not None and self._effects is not None:
+            work.provide(self._effects, events[0] if self._stream.batch is None else None)
         return self._call(events, work)
 
     def _choose(self, concurrency: int) -> Call:
@@ -85,9 +98,11 @@ class Invoke:
         return inline
 
     def stop(self) -> None:
-        """End the pool, if there is one."""
+        """End the pool, if there is one, and take leave of the ledger of effects."""
         if self._pool is not None:
             self._pool.stop()
+        if self._effects is not None:
+            self._effects.close(EFFECTS_CLOSE_SECONDS)
 
 
 def _arguments(stream: Stream) -> Callable[[list[Event[Any]]], Any]:

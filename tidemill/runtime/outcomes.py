@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tidemill import delayed
-from tidemill.errors import TidemillError
+from tidemill.errors import EffectUnderWay, LedgerUnavailable, TidemillError
 from tidemill.runtime.burial import bury, hold_seconds, put_off
 from tidemill.runtime.error_text import brief
 from tidemill.runtime.executors import ExecutorFault, StuckHandler
@@ -153,6 +153,10 @@ class Outcomes:
             self._log.critical("handlers can't be run", **facts_of(unit), error=brief(error))
             unit.part.running -= 1
             self._give_up(error)
+        elif isinstance(error, LedgerUnavailable | EffectUnderWay):
+            # Nothing was done, and it is nobody's fault here.
+            unit.attempt -= 1
+            self.hold(unit, "an effect can't be done now, the event waits", error)
         elif unit.count > 1:
             if isinstance(error, StuckHandler) and self._recorder is not None:
                 # Or the process that takes this one's place would be given the same batch, and get stuck in it.

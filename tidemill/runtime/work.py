@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from tidemill.config import Settings
 from tidemill.contracts.contract import Payload
+from tidemill.errors import EffectError
 from tidemill.event import Event
 from tidemill.publisher.preparing import UserHeaders
+
+if TYPE_CHECKING:
+    from tidemill.runtime.effects.entry import EffectName
+    from tidemill.runtime.effects.stream_effects import StreamEffects
+
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,75 @@ class Work:
     settings: Settings
     outputs: list[Output] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
+    _effects: StreamEffects | None = field(default=None, init=False, repr=False, compare=False)
+    _event: Event[Any] | None = field(default=None, init=False, repr=False, compare=False)
+    _used: set[EffectName] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def provide(self, effects: StreamEffects, event: Event[Any] | None) -> None:
+        """Make `once` work; done by whoever runs the handler, where it runs.
+
+        Args:
+            effects: The stream's, in this process.
+            event: The event handled; None for a batch.
+        """
+        self._effects, self._event = effects, event
+
+    @overload
+    def once(
+        self,
+        key: str,
+        effect: Callable[[], Awaitable[R]],
+        *,
+        policy: Literal["again", "hold"],
+        event: Event[Any] | None = None,
+    ) -> Awaitable[R]: ...
+
+    @overload
+    def once(
+        self, key: str, effect: Callable[[], R], *, policy: Literal["again", "hold"], event: Event[Any] | None = None
+    ) -> R: ...
+
+    def once(
+        self, key: str, effect: Callable[[], Any], *, policy: Literal["again", "hold"], event: Event[Any] | None = None
+    ) -> Any:
+        """Do something that can't be taken back (a mail, a charge) once for this event, however often it runs.
+
+        Its intent is in the ledger before it begins, and its result after it; a later run of the same event gets that
+        result and does nothing. To be awaited in an `async def` handler, whose effect returns something to await.
+
+            receipt = work.once("charge", lambda: gateway.charge(order.card, order.cents), policy="hold")
+            answer = await work.once("smtp", lambda: pool.send(message), policy="again")
+
+        An exception means that it has not happened, and the next try does it. An effect that can't know raises
+        `OutcomeUnknown`.
+
+        Args:
+            key: Tells it from the other effects of the event in this stream; the same in every run.
+            effect: Does it; what it returns has a JSON form (256 KiB at most), and comes back as JSON has it.
+            policy: What follows where nobody knows whether it has happened, as after a crash: do it `again`, or `hold`
+                it for a person, as a dead letter that asks.
+            event: In handlers of batches: whose effect it is.
+
+        Raises:
+            EffectHeld: Its outcome isn't known, and the policy is `hold`.
+            EffectUnderWay: Another worker is still at it; the event waits.
+            LedgerUnavailable: The ledger doesn't answer; nothing is done, and the event waits.
+            EffectError: The key was used before in this try, or what it returned can't be kept.
+            Exception: Whatever the effect raised.
+        """
+        event = event if event is not None else self._event
+        if event is None:
+            raise EffectError(
+                "In a handler of batches an effect needs its event.", hint="Write work.once(..., event=event)."
+            )
+        if self._effects is None:
+            raise EffectError(
+                "This Work has no ledger of effects.",
+                hint="In tests make it by tidemill.runtime.effects.memory.memory_work.",
+            )
+        if self._used is None:
+            self._used = set()
+        return self._effects.once(event, key, effect, policy, remaining_seconds=self.remaining_seconds, used=self._used)
 
     def emit(
         self,

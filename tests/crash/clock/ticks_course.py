@@ -153,13 +153,13 @@ def _strike(orders: Orders, schedulers: Schedulers, record: Record, note: Callab
             draw = list(orders.hows)
             luck.shuffle(draw)
         how, place = draw.pop(), luck.choice(schedulers.places)
-        strike = _act(how, place, orders, luck)
+        strike = _act(how, place, schedulers, orders, luck)
         record.strikes.append(strike)
         note(f"{strike.start_seconds - record.start_seconds:6.1f} s  {how} {strike.victim}")
         time.sleep(max(0.0, min(next_at, end) - time.monotonic()))
 
 
-def _act(how: How, place: Place, orders: Orders, luck: Random) -> Strike:
+def _act(how: How, place: Place, schedulers: Schedulers, orders: Orders, luck: Random) -> Strike:
     place.until_ready()
     victim, began = place.name, time.time()
     if how == "pause":
@@ -167,6 +167,10 @@ def _act(how: How, place: Place, orders: Orders, luck: Random) -> Strike:
         time.sleep(orders.pause_seconds)
         woken = time.time()
         place.send(signal.SIGCONT)
+        # Whoever is killed at once can't say that it was shut out.
+        deadline = time.monotonic() + NOTICE_SECONDS
+        while not schedulers.admissions(victim, woken, woken + NOTICE_SECONDS) and time.monotonic() < deadline:
+            time.sleep(0.1)  # Whether it has said so is for the report to tell.
         return Strike(how, victim, began, woken)
     if how == "kill":
         place.end(signal.SIGKILL)

@@ -10,8 +10,6 @@ from typing import Literal
 from tests.crash.clock.ticks_seen import SeenTick
 
 How = Literal["kill", "pause", "term", "kill-broker"]
-RECENT_SECONDS = 3.0
-"""Who has emitted a partition's last tick so short a time ago owns it."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,9 @@ def gone_on(ticks: Sequence[SeenTick], owned: Sequence[Owned], strike: Strike) -
     found = []
     for books in sorted({tick.books for tick in ticks}):
         before = [tick for tick in ticks if tick.books == books and tick.seen_at <= strike.start_seconds]
-        if not before or before[-1].by != strike.victim or strike.start_seconds - before[-1].seen_at > RECENT_SECONDS:
+        since_seconds = before[-1].seen_at if before else 0.0
+        takers = [each.by for each in owned if each.books == books and since_seconds < each.at <= strike.start_seconds]
+        if [*(tick.by for tick in before[-1:]), *takers][-1:] != [strike.victim]:
             continue
         after = [
             tick

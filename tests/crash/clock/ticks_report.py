@@ -59,7 +59,11 @@ def report(record: Record, about: Mapping[str, Any], *, patience: float = 1.0) -
         _in_time("jobs go on, a broker lost, seconds", troubled, GO_ON_WITHOUT_BROKER_SECONDS * patience),
     ]
     late = lateness_ms(ticks)
-    calm = lateness_ms(tick for tick in ticks if not _is_struck(tick.scheduled_at, strikes))
+    calm = lateness_ms(
+        tick
+        for tick in ticks
+        if tick.scheduled_at > record.start_seconds and not _is_struck(tick.scheduled_at, strikes)
+    )
     found = {
         **about,
         "figures": {

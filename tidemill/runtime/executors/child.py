@@ -17,9 +17,11 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tidemill.errors import HandlerError, StreamError
+from tidemill.runtime.effects.ledger import DatabaseLedger
+from tidemill.runtime.effects.stream_effects import StreamEffects
 from tidemill.runtime.error_text import class_of, formatted_trace, text_of
 from tidemill.runtime.parent import die_with_parent
-from tidemill.runtime.work import Output, as_outputs
+from tidemill.runtime.work import Output, Work, as_outputs
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,20 @@ class RemoteTrace(Exception):
         return f"\n{self.args[0]}"
 
 
+class Effects:
+    """The effects of this process's stream; its ledger is that of the settings which come with each Work."""
+
+    def __init__(self) -> None:
+        self._effects: StreamEffects | None = None
+
+    def of(self, stream: Any, work: Work) -> StreamEffects:
+        """The same ones for all calls."""
+        if self._effects is None:
+            scope = work.settings.qualified(stream.group)
+            self._effects = StreamEffects(scope, stream.executor, DatabaseLedger(work.settings))
+        return self._effects
+
+
 def resolve(reference: str) -> Any:
     """What a reference like `shop.streams:invoices` leads to.
 
@@ -72,11 +88,12 @@ def resolve(reference: str) -> Any:
     return found
 
 
-def answer(stream: Any, request: bytes) -> bytes:
+def answer(stream: Any, request: bytes, effects: Effects) -> bytes:
     """Run the handler on a pickled request; the pickled answer is a `Done` or a `Raised`, whatever happened."""
     try:
         events, work = pickle.loads(request)
         work.started = time.monotonic()  # What it had to wait for a process doesn't count.
+        work.provide(effects.of(stream, work), events if stream.batch is None else None)
         returned = stream.handler(events, work) if stream.takes_work else stream.handler(events)
         return pickle.dumps(Done(as_outputs(returned, work)))
     except SystemExit as left:
@@ -120,9 +137,10 @@ def main(descriptor: int) -> None:
         connection.send_bytes(pickle.dumps(f"{class_of(error)}: {text_of(error)}"))
         return
     connection.send_bytes(pickle.dumps(None))
+    effects = Effects()
     while True:
         try:
             request = connection.recv_bytes()
         except (EOFError, ConnectionError):
             return  # The worker is done with this process.
-        connection.send_bytes(answer(stream, request))
+        connection.send_bytes(answer(stream, request, effects))

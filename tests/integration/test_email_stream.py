@@ -1,0 +1,184 @@
+"""The e-mail stream on a real Kafka, with a mail server that does as it is told: who gets a mail, and how often."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scheduler.topics import TOPICS
+from streams.email.handler import email, send
+from tests.integration.smtp_server import DROP, Command, SmtpServer, smtp_server_in_thread
+from tests.integration.working import events, header, messages, prepare, until, until_there, working
+from tidemill.codec import Codec
+from tidemill.config import Settings
+from tidemill.contracts.registry import Registry
+from tidemill.event import Event
+from tidemill.events import EmailRequested, EmailSent
+from tidemill.publisher import Publisher
+from tidemill.runtime.retry import Retry
+from tidemill.runtime.stream import stream
+from tidemill.runtime.work import Work
+from tidemill.topics import apply
+
+TEMPLATES = Path(__file__).parents[2] / "examples/email/templates"
+DEAD = EmailRequested.__contract__.dead_topic
+SENT = EmailSent.__contract__.topic
+ATTEMPTS = 3
+
+
+@stream("email.requested", name="email", order="none", retry=Retry(attempts=ATTEMPTS, first=0.1, most=0.2))
+async def quick(event: Event[EmailRequested], work: Work) -> EmailSent:
+    """The stream with waits that a test can sit out."""
+    return await send(event, work, ATTEMPTS)
+
+
+@pytest.fixture
+def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpServer]:
+    """A mail server, and a stream that is set up for it."""
+    prepare(settings, EmailRequested, EmailSent)
+    apply(settings, [], house=TOPICS)
+    with smtp_server_in_thread() as server:
+        values = {"PORT": server.port, "TEMPLATES": TEMPLATES, "GREYLIST_SECONDS": 0.1, "SENDER": "hello@example.com"}
+        for name, value in values.items():
+            monkeypatch.setenv(f"TIDEMILL_EMAIL_{name}", str(value))
+        yield server
+
+
+def ask(settings: Settings, *requests: EmailRequested, ids: tuple[str, ...] = ()) -> None:
+    with Registry(settings) as registry, Publisher(settings, codec=Codec(registry)) as publisher:
+        for number, request in enumerate(requests):
+            publisher.publish(request, id=ids[number] if ids else None)
+
+
+def note(*to: str, **more: Any) -> EmailRequested:
+    return EmailRequested(to=list(to), subject="A note", text="Short.", **more)
+
+
+async def test_a_mail_from_a_template_arrives_and_its_outcome_is_told(settings: Settings, server: SmtpServer) -> None:
+    context = (TEMPLATES / "welcome.context.json").read_text()
+    request = EmailRequested(to=["Ada <ada@example.com>"], template="welcome", context=context, locale="de")
+    ask(settings, request, ids=("sign-up-1",))
+    async with working(settings, email):
+        await until_there(settings, SENT, 1)
+    (mail,) = server.mails
+    assert mail.recipients == ("ada@example.com",)
+    assert mail.message["Subject"] == "Willkommen bei Tidemill, Ada"
+    (told,) = events(settings, EmailSent, 1)
+    assert told.cause == "sign-up-1"
+    assert told.payload == EmailSent(
+        message_id="sign-up-1@example.com",
+        template="welcome",
+        accepted=["ada@example.com"],
+        refused=[],
+        relay=f"127.0.0.1:{server.port}",
+        answer="250 2.0.0 queued as 000001",
+        bytes=len(mail.data),
+    )
+
+
+async def test_publishing_yesterdays_requests_again_sends_nothing(settings: Settings, server: SmtpServer) -> None:
+    requests = [note(f"someone{number}@example.com") for number in range(20)]
+    ids = tuple(f"yesterday-{number}" for number in range(20))
+    ask(settings, *requests, ids=ids)
+    async with working(settings, email):
+        await until_there(settings, SENT, 20)
+        ask(settings, *requests, ids=ids)
+        await until_there(settings, SENT, 40)
+    assert len(server.mails) == 20
+    told = [(event.cause, json.dumps(event.payload.to_record())) for event in events(settings, EmailSent, 40)]
+    assert len(set(told)) == 20
+
+
+async def test_a_recipient_who_is_put_off_gets_the_mail_later_and_the_others_dont_get_it_twice(
+    settings: Settings, server: SmtpServer
+) -> None:
+    seen: list[str] = []
+
+    def rule(command: Command) -> str | None:
+        if command.verb != "RCPT":
+            return None
+        seen.append(command.path)
+        if command.path == "gone@example.com":
+            return "550 5.1.1 no such person"
+        return "451 4.7.1 greylisted" if command.path == "bob@example.com" and seen.count(command.path) < 3 else None
+
+    server.rule = rule
+    ask(settings, note("ada@example.com", "bob@example.com", cc=["gone@example.com"]))
+    async with working(settings, quick):
+        await until_there(settings, SENT, 1)
+    assert [mail.recipients for mail in server.mails] == [("ada@example.com",), ("bob@example.com",)]
+    assert len({mail.data for mail in server.mails}) == 1
+    (told,) = events(settings, EmailSent, 1)
+    assert told.payload.accepted == ["ada@example.com", "bob@example.com"]
+    assert [(each.address, each.code, each.answer) for each in told.payload.refused] == [
+        ("gone@example.com", 550, "5.1.1 no such person")
+    ]
+
+
+async def test_a_refusal_for_good_is_a_dead_letter_at_once_with_the_servers_words(
+    settings: Settings, server: SmtpServer
+) -> None:
+    server.rule = lambda command: "550 5.1.1 no such person" if command.verb == "RCPT" else None
+    ask(settings, note("nobody@example.com"))
+    async with working(settings, email):
+        await until_there(settings, DEAD, 1)
+    (letter,) = messages(settings, DEAD, 1)
+    assert "nobody@example.com: 550 5.1.1 no such person" in header(letter, "tm_dead_message")
+    assert header(letter, "tm_dead_attempts") == "1"
+    assert server.mails == []
+
+
+async def test_who_is_still_put_off_after_the_last_try_is_told_beside_those_who_have_it(
+    settings: Settings, server: SmtpServer
+) -> None:
+    server.rule = lambda command: "451 later" if command.path == "bob@example.com" and command.verb == "RCPT" else None
+    ask(settings, note("ada@example.com", "bob@example.com"))
+    async with working(settings, quick):
+        await until_there(settings, SENT, 1)
+    (told,) = events(settings, EmailSent, 1)
+    assert told.payload.accepted == ["ada@example.com"]
+    assert [(each.address, each.code) for each in told.payload.refused] == [("bob@example.com", 451)]
+    assert [mail.recipients for mail in server.mails] == [("ada@example.com",)]
+
+
+class LosesTheFirstAnswer:
+    """Takes a mail and drops the connection before it says so, once."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+
+    def __call__(self, command: Command) -> str | None:
+        if command.verb != "END":
+            return None
+        assert command.session.pending is not None
+        self.taken.append(command.session.pending.data)
+        return DROP if len(self.taken) == 1 else None
+
+
+async def test_a_mail_whose_answer_is_lost_is_sent_again_as_the_same_mail(
+    settings: Settings, server: SmtpServer
+) -> None:
+    server.rule = rule = LosesTheFirstAnswer()
+    ask(settings, note("ada@example.com"))
+    async with working(settings, quick):
+        await until_there(settings, SENT, 1)
+    assert len(rule.taken) == 2
+    assert len(set(rule.taken)) == 1
+
+
+async def test_a_mail_whose_answer_is_lost_is_held_for_a_person_where_the_setting_says_so(
+    settings: Settings, server: SmtpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMILL_EMAIL_UNKNOWN", "hold")
+    server.rule = rule = LosesTheFirstAnswer()
+    ask(settings, note("ada@example.com"))
+    async with working(settings, quick) as worker:
+        await until_there(settings, DEAD, 1)
+        await until(lambda: worker.finished == 1, "the event is done with")
+    (letter,) = messages(settings, DEAD, 1)
+    assert header(letter, "tm_dead_error").endswith("EffectHeld")
+    assert len(rule.taken) == 1

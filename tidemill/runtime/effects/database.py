@@ -1,0 +1,168 @@
+"""The connection to the ledger's database: SQLite in WAL mode, or Postgres.
+
+Whatever fails there is LedgerUnavailable, so that events wait for it; it never shows a password.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemill.errors import LedgerUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection, Engine
+
+    from tidemill.config import Settings
+
+FILE = "effects.db"
+BUSY_SECONDS = 5.0
+"""How long SQLite waits for its one writer, and Postgres for a lock."""
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 10
+_DATABASE_MODULES = ("sqlalchemy", "sqlite3", "psycopg", "psycopg_binary")
+
+
+class Database:
+    """The ledger's database; connects when it is first used, and makes the tables then.
+
+    Args:
+        settings: Where it is.
+
+    Raises:
+        LedgerUnavailable: The URL means no database that this process can use.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        with translated("the ledger of effects"):
+            url = _url(settings)
+            self.shown = url.render_as_string(hide_password=True)
+            self._engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
+        self.lease_seconds = settings.effects_lease_seconds
+        """Without a sign of life for so long an owner counts as dead."""
+        self._is_made = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction that can write; it is committed at the end of the block.
+
+        Raises:
+            LedgerUnavailable: Anything that went wrong, the commit included, whose effect isn't known then.
+        """
+        from tidemill.runtime.effects.tables import is_there, make
+
+        with translated(self.shown):
+            if not self._is_made:
+                with self._engine.connect() as connection:
+                    self._is_made = is_there(connection)
+            if not self._is_made:
+                with self._engine.begin() as connection:
+                    make(connection)
+                self._is_made = True
+            with self._engine.begin() as connection:
+                yield connection
+
+    def close(self) -> None:
+        """Close its connections; it can be used again."""
+        self._engine.dispose()
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn what the database says into LedgerUnavailable."""
+    try:
+        yield
+    except ImportError as error:
+        raise LedgerUnavailable(
+            f"The ledger of effects needs {error.name or error}, which isn't installed.",
+            hint="pip install 'tidemill[effects]'",
+        ) from error
+    except LedgerUnavailable:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _DATABASE_MODULES:
+            raise  # A fault of ours, which no waiting would mend.
+        # What SQLAlchemy adds (the statement, its arguments) is for a log of faults, and results may be private.
+        said = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise LedgerUnavailable(
+            f"The ledger of effects ({where}) didn't answer as it should: {said}",
+            hint="Until it does, events with effects wait; nothing is done twice meanwhile.",
+        ) from error
+
+
+def _url(settings: Settings) -> URL:
+    from sqlalchemy import URL, make_url
+
+    if settings.effects_url is None:
+        return URL.create("sqlite", database=str((settings.state_dir / FILE).absolute()))
+    secret = settings.effects_url.get_secret_value()
+    try:
+        url = make_url(secret)
+    except Exception as error:
+        # Without what was found: there may be a password in it.
+        raise LedgerUnavailable(
+            "TIDEMILL_EFFECTS_URL is no URL of a database.",
+            hint="Expected e.g. postgresql+psycopg://user:password@host/database, or sqlite:////var/lib/effects.db.",
+        ) from error
+    # As most providers write it; without a driver SQLAlchemy would look for psycopg2.
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise LedgerUnavailable(
+            f"The ledger of effects can't be in {url.get_backend_name()!r}.",
+            hint="TIDEMILL_EFFECTS_URL takes postgresql+psycopg://... or sqlite:///...",
+        )
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise LedgerUnavailable(
+            "A ledger in memory forgets what has happened when its worker ends.",
+            hint="Give TIDEMILL_EFFECTS_URL a file, as in sqlite:////var/lib/effects.db.",
+        )
+    return url
+
+
+def _sqlite(url: URL) -> Engine:
+    from sqlalchemy import create_engine, event
+
+    path = Path(url.database or "")
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+
+    def make_file(*_: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # What effects return may be private.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+    def configure(connection: Any, _: Any) -> None:
+        # The driver's own transactions begin late and let two read before both write.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        # An intent that a power cut takes back would be an effect that happens twice.
+        connection.execute("PRAGMA synchronous = FULL")
+
+    event.listen(engine, "do_connect", make_file)
+    event.listen(engine, "connect", configure)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    from sqlalchemy import create_engine
+
+    return create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=1,
+        max_overflow=1,
+        connect_args={
+            "connect_timeout": CONNECT_SECONDS,
+            "application_name": "tidemill effects",
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={int(BUSY_SECONDS)}s "
+            f"-c idle_in_transaction_session_timeout={2 * STATEMENT_SECONDS}s",
+        },
+    )
