@@ -17,6 +17,8 @@ from typing import Protocol
 
 import psutil
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tidemill.config import Settings, load_settings
 
@@ -33,15 +35,18 @@ class Addresses(Protocol):
         """Confluent-compatible API."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `-n 2 --dist loadgroup` all storms run one after the other in one process, other files whole in either.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """With `-n 2`: all storms in one process, one after the other, since two at once would only measure each other."""
+    return StormsInTurn(config, log)
 
-    Two storms at once would only measure each other; a file's tests share what its fixtures have started.
-    """
-    crash = Path(__file__).parent / "crash"
-    for item in items:
-        group = "storms" if crash in item.path.parents else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+class StormsInTurn(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives whole files to processes, and all of tests/crash as if it were one file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "storms" if file.startswith("tests/crash/") else file
 
 
 @pytest.fixture(scope="session")

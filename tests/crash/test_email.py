@@ -15,7 +15,6 @@ from typing import Literal
 
 import pytest
 
-from scheduler.topics import TOPICS
 from tests.crash.hostile_relay import GONE, HostileRelay
 from tests.integration.smtp_server import smtp_server_in_thread
 from tests.integration.worker_program import Program, gone, tidemill_worker
@@ -25,7 +24,7 @@ from tidemill.config import Settings
 from tidemill.contracts.registry import Registry
 from tidemill.events import EmailRequested, EmailSent
 from tidemill.publisher import Publisher
-from tidemill.topics import apply
+from tidemill.topics import apply, house_topics
 
 MAILS = int(os.environ.get("TIDEMILL_TEST_MAILS", "300"))
 KILLS = max(3, MAILS // 100)
@@ -59,7 +58,7 @@ def test_each_mail_goes_out_once_or_as_its_policy_says(
     settings: Settings, tmp_path: Path, policy: Literal["again", "hold"], capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(settings, EmailRequested, EmailSent)
-    apply(settings, [], house=TOPICS)
+    apply(settings, [], house=house_topics())
     relay, asked = HostileRelay(seed=6), requests()
     with smtp_server_in_thread(relay) as server:
         variables = {

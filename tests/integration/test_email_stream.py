@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from scheduler.topics import TOPICS
 from streams.email.handler import email, send
 from tests.integration.smtp_server import DROP, Command, SmtpServer, smtp_server_in_thread
 from tests.integration.working import events, header, messages, prepare, until, until_there, working
@@ -22,7 +21,7 @@ from tidemill.publisher import Publisher
 from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import stream
 from tidemill.runtime.work import Work
-from tidemill.topics import apply
+from tidemill.topics import apply, house_topics
 
 TEMPLATES = Path(__file__).parents[2] / "examples/email/templates"
 DEAD = EmailRequested.__contract__.dead_topic
@@ -40,7 +39,7 @@ async def quick(event: Event[EmailRequested], work: Work) -> EmailSent:
 def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SmtpServer]:
     """A mail server, and a stream that is set up for it."""
     prepare(settings, EmailRequested, EmailSent)
-    apply(settings, [], house=TOPICS)
+    apply(settings, [], house=house_topics())
     with smtp_server_in_thread() as server:
         values = {"PORT": server.port, "TEMPLATES": TEMPLATES, "GREYLIST_SECONDS": 0.1, "SENDER": "hello@example.com"}
         for name, value in values.items():
