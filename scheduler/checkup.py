@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 NAME = "scheduler"
 ASK_SECONDS = 10.0
 MOST_NAMED = 3
+_COORDINATOR_MOVES = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
+)
 
 
 def check_scheduler(settings: Settings) -> Finding:
@@ -73,13 +77,18 @@ def overdue_seconds(page: Page, now: datetime) -> float:
 
 def _instances(settings: Settings) -> int:
     admin = broker.admin_client(settings)
-    (future,) = admin.describe_consumer_groups([settings.qualified(GROUP)], request_timeout=ASK_SECONDS).values()
-    try:
-        return len(future.result(timeout=2 * ASK_SECONDS).members)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return 0
-        raise broker.from_kafka(error.args[0], settings) from error
+    deadline = time.monotonic() + ASK_SECONDS
+    while True:
+        (future,) = admin.describe_consumer_groups([settings.qualified(GROUP)], request_timeout=ASK_SECONDS).values()
+        try:
+            return len(future.result(timeout=2 * ASK_SECONDS).members)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.GROUP_ID_NOT_FOUND:
+                return 0
+            if code not in _COORDINATOR_MOVES or time.monotonic() > deadline:
+                raise broker.from_kafka(error.args[0], settings) from error
+            time.sleep(0.2)
 
 
 def _holds_delayed_events(settings: Settings) -> bool:

@@ -79,6 +79,16 @@ class Service:
             JobsError: The schedule can't be used.
             UnknownTopic, SchemaNotRegistered, BrokerError, RegistryError: Something it needs isn't there.
         """
+        try:
+            self._run()
+        finally:
+            self._stop.set()
+            self._registry.close()
+        if self._failure is not None:
+            raise self._failure
+        self._log.info("stopped")
+
+    def _run(self) -> None:
         for topic in (JOBS.name, delayed.TOPIC):
             partitions_of(self._settings, topic)
         self._emitting.prepare()
@@ -104,10 +114,6 @@ class Service:
         finally:
             self._stop.set()
             watching.join(5.0)
-            self._registry.close()
-        if self._failure is not None:
-            raise self._failure
-        self._log.info("stopped")
 
     def _watch(self) -> None:
         if self._jobs_file is None:

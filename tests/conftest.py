@@ -22,6 +22,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tidemill.config import Settings, load_settings
 
+# xdist sets it in its processes, and rich fixes the width of a console that is made while it is set.
+os.environ.pop("COLUMNS", None)
+
 
 class Addresses(Protocol):
     """What a test needs to know of the stack, wherever it runs."""
@@ -37,16 +40,22 @@ class Addresses(Protocol):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """With `-n 2`: all storms in one process, one after the other, since two at once would only measure each other."""
+    """With `-n 3`: storms of workers in one process and those of the clock in another, each in turn."""
     return StormsInTurn(config, log)
 
 
+CLOCK = ("test_ticks", "test_delays", "test_retries", "test_effects", "test_email")
+
+
 class StormsInTurn(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives whole files to processes, and all of tests/crash as if it were one file."""
+    """Gives whole files to processes, and all of tests/crash as if it were two files: more storms at once would only
+    measure each other."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "storms" if file.startswith("tests/crash/") else file
+        if not file.startswith("tests/crash/"):
+            return file
+        return "clock storms" if file.removeprefix("tests/crash/").startswith(CLOCK) else "storms"
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from streams.email.handler import email, send
+from streams.email.handler import email, mailer_of, send
 from tests.integration.smtp_server import DROP, Command, SmtpServer, smtp_server_in_thread
-from tests.integration.working import events, header, messages, prepare, until, until_there, working
+from tests.integration.working import (
+    Working,
+    events,
+    header,
+    messages,
+    prepare,
+    until,
+    until_there,
+    working,
+)
 from tidemill.codec import Codec
 from tidemill.config import Settings
 from tidemill.contracts.registry import Registry
@@ -19,7 +29,7 @@ from tidemill.event import Event
 from tidemill.events import EmailRequested, EmailSent
 from tidemill.publisher import Publisher
 from tidemill.runtime.retry import Retry
-from tidemill.runtime.stream import stream
+from tidemill.runtime.stream import Stream, stream
 from tidemill.runtime.work import Work
 from tidemill.topics import apply, house_topics
 
@@ -47,6 +57,14 @@ def server(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Smtp
         yield server
 
 
+@asynccontextmanager
+async def mailing(settings: Settings, chosen: Stream) -> AsyncIterator[Working]:
+    """A worker at work, and its connections closed afterwards, as its end would."""
+    async with working(settings, chosen) as worker:
+        yield worker
+    await mailer_of(settings).close()
+
+
 def ask(settings: Settings, *requests: EmailRequested, ids: tuple[str, ...] = ()) -> None:
     with Registry(settings) as registry, Publisher(settings, codec=Codec(registry)) as publisher:
         for number, request in enumerate(requests):
@@ -61,7 +79,7 @@ async def test_a_mail_from_a_template_arrives_and_its_outcome_is_told(settings: 
     context = (TEMPLATES / "welcome.context.json").read_text()
     request = EmailRequested(to=["Ada <ada@example.com>"], template="welcome", context=context, locale="de")
     ask(settings, request, ids=("sign-up-1",))
-    async with working(settings, email):
+    async with mailing(settings, email):
         await until_there(settings, SENT, 1)
     (mail,) = server.mails
     assert mail.recipients == ("ada@example.com",)
@@ -83,7 +101,7 @@ async def test_publishing_yesterdays_requests_again_sends_nothing(settings: Sett
     requests = [note(f"someone{number}@example.com") for number in range(20)]
     ids = tuple(f"yesterday-{number}" for number in range(20))
     ask(settings, *requests, ids=ids)
-    async with working(settings, email):
+    async with mailing(settings, email):
         await until_there(settings, SENT, 20)
         ask(settings, *requests, ids=ids)
         await until_there(settings, SENT, 40)
@@ -107,7 +125,7 @@ async def test_a_recipient_who_is_put_off_gets_the_mail_later_and_the_others_don
 
     server.rule = rule
     ask(settings, note("ada@example.com", "bob@example.com", cc=["gone@example.com"]))
-    async with working(settings, quick):
+    async with mailing(settings, quick):
         await until_there(settings, SENT, 1)
     assert [mail.recipients for mail in server.mails] == [("ada@example.com",), ("bob@example.com",)]
     assert len({mail.data for mail in server.mails}) == 1
@@ -123,7 +141,7 @@ async def test_a_refusal_for_good_is_a_dead_letter_at_once_with_the_servers_word
 ) -> None:
     server.rule = lambda command: "550 5.1.1 no such person" if command.verb == "RCPT" else None
     ask(settings, note("nobody@example.com"))
-    async with working(settings, email):
+    async with mailing(settings, email):
         await until_there(settings, DEAD, 1)
     (letter,) = messages(settings, DEAD, 1)
     assert "nobody@example.com: 550 5.1.1 no such person" in header(letter, "tm_dead_message")
@@ -136,7 +154,7 @@ async def test_who_is_still_put_off_after_the_last_try_is_told_beside_those_who_
 ) -> None:
     server.rule = lambda command: "451 later" if command.path == "bob@example.com" and command.verb == "RCPT" else None
     ask(settings, note("ada@example.com", "bob@example.com"))
-    async with working(settings, quick):
+    async with mailing(settings, quick):
         await until_there(settings, SENT, 1)
     (told,) = events(settings, EmailSent, 1)
     assert told.payload.accepted == ["ada@example.com"]
@@ -163,7 +181,7 @@ async def test_a_mail_whose_answer_is_lost_is_sent_again_as_the_same_mail(
 ) -> None:
     server.rule = rule = LosesTheFirstAnswer()
     ask(settings, note("ada@example.com"))
-    async with working(settings, quick):
+    async with mailing(settings, quick):
         await until_there(settings, SENT, 1)
     assert len(rule.taken) == 2
     assert len(set(rule.taken)) == 1
@@ -175,7 +193,7 @@ async def test_a_mail_whose_answer_is_lost_is_held_for_a_person_where_the_settin
     monkeypatch.setenv("TIDEMILL_EMAIL_UNKNOWN", "hold")
     server.rule = rule = LosesTheFirstAnswer()
     ask(settings, note("ada@example.com"))
-    async with working(settings, quick) as worker:
+    async with mailing(settings, quick) as worker:
         await until_there(settings, DEAD, 1)
         await until(lambda: worker.finished == 1, "the event is done with")
     (letter,) = messages(settings, DEAD, 1)
