@@ -311,11 +311,11 @@ class Chosen(Random):
 @needs_packets
 def test_a_broker_that_is_cut_off_answers_nobody_loses_its_leadership_and_comes_back(field: Field) -> None:
     one, other = field.stack.broker(2), field.stack.broker(1)
-    with during(surroundings_network.cut_off_a_broker, field, Chosen(2, 9.0)) as acting:
+    with during(surroundings_network.cut_off_a_broker, field, Chosen(2, 15.0)) as acting:
         wait_until(lambda: answering(one.address) == set(), "no metadata from the one that is cut off", 5)
-        wait_until(lambda: answering(other.address) == {1, 3}, "the others have noticed", 12)
+        wait_until(lambda: answering(other.address) == {1, 3}, "the others have noticed", 14)
         assert not acting.done()
-        assert acting.result() == "broker 2 for 9 s"
+        assert acting.result() == "broker 2 for 15 s"
     assert answering(one.address) == answering(other.address) == {1, 2, 3}
 
 

@@ -83,7 +83,7 @@ class Program:
         """Its worker processes, where it is a supervisor."""
         # Only children: a process that was just forked still has its parent's command line.
         children = psutil.Process(self.process.pid).children()
-        return [each for each in children if "tidemill.runtime.process" in each.cmdline()]
+        return [each for each in children if "tidemill.runtime.process" in _command_line(each)]
 
     def end(self, signum: signal.Signals = signal.SIGTERM, seconds: float = 30.0) -> int:
         """Send a signal and wait for the end; returns the exit status."""
@@ -118,6 +118,13 @@ def tidemill_worker(settings: Settings, folder: Path, *arguments: str, **more: s
     return program(
         [sys.executable, "-m", "tidemill", "worker", *arguments], environment(settings, folder, **more), folder
     )
+
+
+def _command_line(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # or one that has ended and waits for its parent
+        return []
 
 
 def gone(processes: Sequence[psutil.Process], seconds: float = 20.0) -> None:
