@@ -12,7 +12,7 @@ from scheduler.log import read_log
 from scheduler.schedule_tables import OVERDUE_SECONDS, span_text
 from scheduler.service import GROUP
 from scheduler.ticks.applying import read_books
-from scheduler.ticks.plan import settled_until
+from scheduler.ticks.plan import next_run
 from tidemill import broker, delayed
 from tidemill.cli.finding import Finding
 from tidemill.errors import UnknownTopic
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 NAME = "scheduler"
 ASK_SECONDS = 10.0
 MOST_NAMED = 3
-_COORDINATOR_MOVES = frozenset(
-    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
-)
 
 
 def check_scheduler(settings: Settings) -> Finding:
@@ -70,9 +67,8 @@ def overdue_seconds(page: Page, now: datetime) -> float:
         now: The present, aware.
     """
     assert page.definition is not None
-    job = page.definition.job
-    following = job.schedule.after(settled_until(page)) if job.enabled and not page.is_paused else None
-    return 0.0 if following is None else max(0.0, (now - job.due_at(following)).total_seconds())
+    following = next_run(page)
+    return 0.0 if following is None else max(0.0, (now - page.definition.job.due_at(following)).total_seconds())
 
 
 def _instances(settings: Settings) -> int:
@@ -86,7 +82,7 @@ def _instances(settings: Settings) -> int:
             code = error.args[0].code()
             if code == KafkaError.GROUP_ID_NOT_FOUND:
                 return 0
-            if code not in _COORDINATOR_MOVES or time.monotonic() > deadline:
+            if code not in broker.COORDINATOR_MOVES or time.monotonic() > deadline:
                 raise broker.from_kafka(error.args[0], settings) from error
             time.sleep(0.2)
 

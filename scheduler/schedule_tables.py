@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from scheduler.ticks.plan import settled_until
+from scheduler.ticks.plan import next_run
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -69,7 +69,7 @@ def list_row(page: Page, now: datetime, *, for_people: bool) -> dict[str, Any]:
     """A job in force: when it ran, and when it runs next."""
     assert page.definition is not None
     job, state = page.definition.job, page.state
-    following = job.schedule.after(settled_until(page)) if job.enabled and not page.is_paused else None
+    following = next_run(page)
     due_at = None if following is None else job.due_at(following)
     overdue = due_at is not None and (now - due_at).total_seconds() > OVERDUE_SECONDS
     ran = state.ran if state is not None else None

@@ -34,6 +34,11 @@ BATCH_OVERHEAD_BYTES = 16_384
 HEADROOM_BYTES = 32_768
 """How much larger than the largest event a dead letter may be: what its headers can add."""
 
+COORDINATOR_MOVES = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
+)
+"""Answers of a group's coordinator that is only just being found; ask again soon."""
+
 logger = logging.getLogger("tidemill.kafka")
 
 

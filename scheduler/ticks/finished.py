@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tidemill import broker
 from tidemill.runtime.finished import from_metadata
@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from tidemill.config import Settings
 
 ASK_SECONDS = 5.0
-_COORDINATOR_MOVES = frozenset(
-    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
-)
 
 
 class Finished:
@@ -62,7 +59,7 @@ class Finished:
                 return client.committed([partition], timeout=ASK_SECONDS)
             except KafkaException as error:
                 # librdkafka asks no second time where the coordinator is just moving (rd_kafka_committed, 2.16.0).
-                if error.args[0].code() not in _COORDINATOR_MOVES or time.monotonic() > deadline:
+                if error.args[0].code() not in broker.COORDINATOR_MOVES or time.monotonic() > deadline:
                     raise broker.from_kafka(error.args[0], self._settings, topic=partition.topic) from error
                 time.sleep(0.1)
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
 
 from scheduler.jobs.job import Job
 from scheduler.jobs.pending import MOST_COUNTED, decide
 from scheduler.ticks.books import Page, RunRequest, State
-
-Reason = Literal["missed", "paused", "overlap", "failed"]
+from tidemill.events import SkipReason
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class Skip:
     first: datetime
     last: datetime
     count: int
-    reason: Reason
+    reason: SkipReason
     detail: str = ""
 
 
@@ -67,6 +65,17 @@ def settled_until(page: Page) -> datetime:
     since, state = page.definition.since, page.state
     # Under another schedule times count from the change on; never again, though, up to what is settled already.
     return since if state is None else max(since, state.settled)
+
+
+def next_run(page: Page) -> datetime | None:
+    """The first scheduled time that isn't settled; None where there is none, or the job gets none at present.
+
+    Args:
+        page: What the books say of the job; its definition must be there.
+    """
+    assert page.definition is not None
+    job = page.definition.job
+    return job.schedule.after(settled_until(page)) if job.enabled and not page.is_paused else None
 
 
 def plan(page: Page, now: datetime, is_finished: IsFinished) -> Plan:
@@ -121,7 +130,7 @@ def _pass_over_pause(page: Page, made: Plan, last: datetime) -> datetime:
         return last
     schedule = made.job.schedule
     why = f"by {pause.by}" + (f": {pause.why}" if pause.why else "")
-    stretches: list[tuple[datetime, Reason, str]] = [
+    stretches: list[tuple[datetime, SkipReason, str]] = [
         (pause.start, "missed", "not emitted before the job was paused"),
         (pause.end, "paused", why),
     ]

@@ -9,6 +9,17 @@ from tidemill import Settings
 from tidemill.cli import doctor, publish
 
 
+def command_environment(settings: Settings) -> dict[str, str]:
+    """What a person's environment holds who runs commands with these settings, on a wide terminal."""
+    return {
+        "TIDEMILL_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "TIDEMILL_REGISTRY_URL": settings.registry_url,
+        "TIDEMILL_NAMESPACE": settings.namespace,
+        "TIDEMILL_STATE_DIR": str(settings.state_dir),
+        "COLUMNS": "200",
+    }
+
+
 class Commands:
     """The commands, as a person would run them whose environment holds these settings."""
 
@@ -16,13 +27,7 @@ class Commands:
         self._app = typer.Typer(rich_markup_mode=None)
         self._app.command()(doctor.doctor)
         self._app.command()(publish.publish)
-        self._environment = {
-            "TIDEMILL_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-            "TIDEMILL_REGISTRY_URL": settings.registry_url,
-            "TIDEMILL_NAMESPACE": settings.namespace,
-            "TIDEMILL_STATE_DIR": str(settings.state_dir),
-            "COLUMNS": "200",
-        }
+        self._environment = command_environment(settings)
 
     def __call__(self, *arguments: str, input: str | None = None, **environment: str) -> Result:
         """Run `tidemill ARGUMENTS`; what `environment` names wins over the settings."""

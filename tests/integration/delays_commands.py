@@ -6,6 +6,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from scheduler.delayed_command import register
+from tests.integration.commands import command_environment
 from tidemill.config import Settings
 
 
@@ -16,13 +17,7 @@ class Delayed:
         self._app = typer.Typer(rich_markup_mode=None)
         register(self._app)
         self._app.command("other")(lambda: None)
-        self._environment = {
-            "TIDEMILL_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-            "TIDEMILL_REGISTRY_URL": settings.registry_url,
-            "TIDEMILL_NAMESPACE": settings.namespace,
-            "TIDEMILL_STATE_DIR": str(settings.state_dir),
-            "COLUMNS": "200",
-        }
+        self._environment = command_environment(settings)
 
     def __call__(self, *arguments: str) -> Result:
         """Run `tidemill delayed ARGUMENTS`."""

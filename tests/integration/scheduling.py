@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from scheduler import command
 from scheduler.log import read_log
 from scheduler.service import Service
+from tests.integration.commands import command_environment
 from tests.integration.working import wait_until
 from tidemill.cli.app import prepare_contracts
 from tidemill.codec import Codec
@@ -58,13 +59,7 @@ class Clockwork:
         """What the latest scheduler has logged."""
         self._app = typer.Typer(rich_markup_mode=None)
         command.register(self._app)
-        self._environment = {
-            "TIDEMILL_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-            "TIDEMILL_REGISTRY_URL": settings.registry_url,
-            "TIDEMILL_NAMESPACE": settings.namespace,
-            "TIDEMILL_STATE_DIR": str(settings.state_dir),
-            "COLUMNS": "200",
-        }
+        self._environment = command_environment(settings)
 
     def prepare(self) -> None:
         """Make topics and register schemas."""

@@ -68,11 +68,6 @@ _HOPELESS = frozenset(
 )
 
 
-_COORDINATOR_MOVES = frozenset(
-    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS, KafkaError.COORDINATOR_NOT_AVAILABLE}
-)
-
-
 class Source:
     """Consumes one stream's topic, and its retry topic where it has one.
 
@@ -322,7 +317,7 @@ class Source:
                 break
             except KafkaException as error:
                 # librdkafka asks no second time where the coordinator is just moving (rd_kafka_committed, 2.16.0).
-                moves = error.args[0].code() in _COORDINATOR_MOVES and time.monotonic() < deadline
+                moves = error.args[0].code() in broker.COORDINATOR_MOVES and time.monotonic() < deadline
                 if moves and not self._halt.wait(COORDINATOR_WAIT_SECONDS):
                     continue
                 # The offsets themselves it asks for as long as it takes; what was committed along is missing.
