@@ -132,7 +132,7 @@ def test_an_event_is_shown_with_its_headers_and_its_payload(settings: Settings, 
     prepare(settings, ImageRequested)
     with publishing(settings) as publisher:
         event = ImageRequested(source="file:///1.jpg", renditions=[Rendition(name="thumb", width=200)])
-        publisher.publish(event, id="picture", headers={"colour": "blue"}, delay=timedelta(hours=2))
+        publisher.publish(event, id="picture", headers={"colour": "blue"}, delay=timedelta(hours=2, seconds=-30))
     shown = delayed_command("show", "picture")
     assert shown.exit_code == 0, shown.output
     for text in ("image.requested", "colour", "blue", '"source": "file:///1.jpg"', "(in 1 h 59 min)"):
