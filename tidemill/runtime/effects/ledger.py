@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 MOST_PER_TRANSACTION = 256
 CLEAN_EVERY_SECONDS = 600.0
+DEADLOCK = "40P01"
+"""PostgreSQL's `deadlock_detected`: this transaction was ended so that another could go on."""
+MOST_DEADLOCKS = 3
 CLEAN_MOST = 500
 """Effects that are deleted in one transaction."""
 DAY_MS = 24 * 3600 * 1000
@@ -159,13 +162,17 @@ class DatabaseLedger:
         return True
 
     def _run(self, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> list[Answer]:
-        try:
-            return self._run_once(claims, settlements)
-        except LedgerUnavailable as error:
-            # A database that was restarted closes connections that are looked at only when they are used.
-            if not getattr(error.__cause__, "connection_invalidated", False):
-                raise
-            return self._run_once(claims, settlements)
+        for _ in range(MOST_DEADLOCKS):
+            try:
+                return self._run_once(claims, settlements)
+            except LedgerUnavailable as error:
+                # A database that was restarted closes connections that are looked at only when they are used. And where
+                # two processes end what the other one claims, PostgreSQL lets one of them go through.
+                cause = error.__cause__
+                is_deadlock = getattr(getattr(cause, "orig", None), "sqlstate", None) == DEADLOCK
+                if not is_deadlock and not getattr(cause, "connection_invalidated", False):
+                    raise
+        return self._run_once(claims, settlements)
 
     def _run_once(self, claims: Sequence[Claim], settlements: Sequence[Settlement]) -> list[Answer]:
         with self._opened().transaction() as connection:
