@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scheduler.delays.duty import DelaysDuty
-from scheduler.destinations import Destinations
 from scheduler.jobs_file import JobsFile
 from scheduler.log import partitions_of
 from scheduler.ownership.keeper import Keeper
@@ -22,6 +21,7 @@ from tidemill import delayed
 from tidemill.codec import Codec
 from tidemill.contracts.catalogue import Catalogue, installed_events
 from tidemill.contracts.registry import Registry
+from tidemill.destinations import Destinations
 from tidemill.telemetry import get_logger
 
 if TYPE_CHECKING:

@@ -130,6 +130,18 @@ class Settings(BaseSettings):
         15.0, ge=1, le=3600, description="A worker that gives no sign for so long, in an effect, counts as dead."
     )
 
+    status_url: SecretStr | None = Field(
+        None,
+        description="Table of jobs: postgresql+psycopg://..., or sqlite:///... Default: state_dir/status.db.",
+    )
+    status_keep_days: float = Field(
+        30.0, gt=0, description="How long a job is known after the last thing that happened to it."
+    )
+    status_streams: dict[str, str] = Field(
+        default_factory=dict,
+        description="Streams that aren't installed where the tracker runs: name -> type of the events they take.",
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

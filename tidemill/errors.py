@@ -30,6 +30,13 @@
     │   ├── EffectHeld               whether it happened isn't known, a person decides
     │   ├── EffectUnderWay           somebody else is at it right now             (retriable)
     │   └── LedgerUnavailable        the ledger of effects didn't answer          (retriable)
+    ├── OutboxError              an event can't be written to an outbox, or moved from it
+    │   └── OutboxUnavailable        its database didn't answer                   (retriable)
+    ├── JobError                 a job that somebody asks about
+    │   ├── JobFailed                it has failed: a dead letter
+    │   ├── JobCancelled             it was given up because somebody asked for that
+    │   ├── JobUnfinished            not finished in this time; also a TimeoutError       (retriable)
+    │   └── StatusUnavailable        the table of jobs isn't there or didn't answer       (retriable)
     ├── StoreError               bytes in the object store
     │   ├── ForbiddenUri             outside the allowed prefixes
     │   ├── ObjectMissing            nothing there
@@ -250,6 +257,40 @@ class EffectUnderWay(EffectError):
 
 class LedgerUnavailable(EffectError):
     """The ledger of effects didn't answer, or can't be used as it is; the event waits, and no try is counted."""
+
+    retriable = True
+
+
+class OutboxError(TidemillError):
+    """An event can't be written to an outbox, or rows can't be moved from it."""
+
+
+class OutboxUnavailable(OutboxError):
+    """The outbox's database didn't answer; it may later."""
+
+    retriable = True
+
+
+class JobError(TidemillError):
+    """What somebody asks about a job can't be answered with a result."""
+
+
+class JobFailed(JobError):
+    """A job has failed: an event of it is a dead letter."""
+
+
+class JobCancelled(JobError):
+    """A job was given up because somebody asked for that."""
+
+
+class JobUnfinished(JobError, TimeoutError):
+    """A job was not finished in the time that somebody waited; it goes on."""
+
+    retriable = True
+
+
+class StatusUnavailable(JobError):
+    """The table of jobs isn't there, can't be used as it is, or its database didn't answer."""
 
     retriable = True
 

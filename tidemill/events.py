@@ -14,38 +14,99 @@ from tidemill.contracts import Contract, Payload
 __all__ = [
     "EVENT_TYPES",
     "Attachment",
+    "CleanupArchive",
+    "CleanupDone",
+    "CleanupRequested",
+    "CleanupStop",
     "EmailRequested",
     "EmailSent",
     "Fit",
     "ImageProcessed",
     "ImageRequested",
+    "JobCancel",
+    "JobProgress",
     "Metadata",
+    "NotificationChannel",
+    "NotificationDue",
+    "NotificationOutcome",
+    "NotificationRequested",
+    "NotificationResult",
+    "NotificationSent",
+    "NotificationTry",
+    "NotificationUrgency",
+    "NotificationWait",
     "Original",
     "OriginalFormat",
+    "PosterFormat",
+    "PreviewFormat",
+    "ProgressState",
     "RefusalReason",
     "RefusedRecipient",
     "Rendition",
     "RenditionResult",
+    "ReportFile",
+    "ReportFileFormat",
+    "ReportFormat",
+    "ReportReady",
+    "ReportRequested",
     "RequestedFormat",
     "ResultFormat",
     "ScheduleSkipped",
     "ScheduleTick",
     "SkipReason",
+    "VideoContainer",
+    "VideoFile",
+    "VideoFileKind",
+    "VideoOriginal",
+    "VideoOutput",
+    "VideoPoster",
+    "VideoPreview",
+    "VideoProcessed",
+    "VideoRequested",
 ]
+
+CleanupStop: TypeAlias = Literal["done", "max_rows", "time", "cancelled", "other"]
 
 Fit: TypeAlias = Literal["contain", "cover", "pad"]
 
 Metadata: TypeAlias = Literal["strip", "keep"]
 
+NotificationChannel: TypeAlias = Literal["push", "chat", "sms", "webhook", "email"]
+"""push: Web Push to browsers. chat, sms: services that Apprise knows. webhook: signed as Standard Webhooks says.
+email: by the e-mail stream.
+"""
+
+NotificationOutcome: TypeAlias = Literal["sent", "waiting", "expired", "replaced"]
+
+NotificationResult: TypeAlias = Literal["accepted", "refused", "skipped"]
+
+NotificationUrgency: TypeAlias = Literal["low", "normal", "high"]
+
+NotificationWait: TypeAlias = Literal["quiet_hours", "rate", "digest"]
+
 OriginalFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif", "avif", "tiff", "bmp"]
 
+PosterFormat: TypeAlias = Literal["jpeg", "webp", "png"]
+
+PreviewFormat: TypeAlias = Literal["webp", "gif", "mp4"]
+
+ProgressState: TypeAlias = Literal["running", "waiting", "done", "cancelled"]
+
 RefusalReason: TypeAlias = Literal["server", "suppressed"]
+
+ReportFileFormat: TypeAlias = Literal["pdf", "html", "xlsx", "csv"]
+
+ReportFormat: TypeAlias = Literal["pdf", "html", "xlsx", "csv"]
 
 RequestedFormat: TypeAlias = Literal["same", "jpeg", "webp", "avif", "png"]
 
 ResultFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif", "avif"]
 
 SkipReason: TypeAlias = Literal["missed", "paused", "overlap", "failed"]
+
+VideoContainer: TypeAlias = Literal["mp4", "webm"]
+
+VideoFileKind: TypeAlias = Literal["output", "poster", "preview"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +121,56 @@ class Attachment:
     """Media type, e.g. application/pdf. Null: follows from the name."""
     sha256: str | None = None
     """SHA-256 of its bytes, 64 lowercase hex digits, if the requester knows it: other bytes are then refused."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanupArchive:
+    """One file of archived rows."""
+
+    uri: str
+    """Where it is."""
+    rows: int
+    """Rows in it."""
+    bytes: int
+    """Its size, bytes."""
+    sha256: str
+    """SHA-256 of its bytes, 64 hexadecimal digits."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationTry:
+    """What one address said."""
+
+    channel: str
+    """Its channel, e.g. `push`."""
+    address: str = ""
+    """The address's id in the directory. Empty: the recipient has none for this channel."""
+    result: NotificationResult
+    """accepted: it was taken over. refused: it wasn't. skipped: it wasn't asked."""
+    reason: str = ""
+    """Why, for a person; holds no secrets."""
 
     def to_record(self) -> dict[str, Any]:
         """The fields as fastavro writes them: the instance's own dict, not to be changed."""
@@ -196,6 +307,296 @@ class RenditionResult:
     """Media type, e.g. image/jpeg."""
     frames: int = 1
     """Number of frames; more than 1 is an animation."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFile:
+    """One file of a report."""
+
+    format: ReportFileFormat
+    """What it is."""
+    name: str
+    """A name to save it under, e.g. `sales-2026-11-24.pdf`."""
+    uri: str
+    """Where it is. The name is made from the content, so it never holds other bytes."""
+    sha256: str
+    """SHA-256 of its bytes, 64 lowercase hex digits."""
+    bytes: int
+    """Size in bytes."""
+    content_type: str
+    """Media type, e.g. application/pdf."""
+    pages: int | None = None
+    """Pages, of a PDF."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoFile:
+    """One file that was made."""
+
+    name: str
+    """The name from the request; `poster` and `preview` for these."""
+    kind: VideoFileKind
+    """Which part of the request asked for it."""
+    uri: str
+    """Where it is. The name is made from the content, so it never holds other bytes."""
+    sha256: str
+    """SHA-256 of its bytes, 64 lowercase hex digits."""
+    bytes: int
+    """Size in bytes."""
+    content_type: str
+    """Media type, e.g. video/mp4, image/webp."""
+    width: int
+    """Width in pixels."""
+    height: int
+    """Height in pixels."""
+    seconds: float | None = None
+    """How long it plays. Null: a still picture."""
+    video_codec: str | None = None
+    """h264, vp9 or vp8. Null: a picture, still or animated."""
+    audio_codec: str | None = None
+    """aac or opus. Null: no sound."""
+    bit_rate: int | None = None
+    """Bits per second, picture and sound together, on the average of the whole. Null: a picture."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOriginal:
+    """What was found in the source's bytes, whatever its name says."""
+
+    sha256: str
+    """SHA-256 of the source's bytes, 64 lowercase hex digits."""
+    bytes: int
+    """Size in bytes."""
+    format: str
+    """Container in FFmpeg's words, e.g. mov, matroska, avi."""
+    seconds: float
+    """How long it plays, by what is in it and not by what it says of itself."""
+    width: int
+    """Width in pixels as it is shown, that is after its rotation and with square pixels."""
+    height: int
+    """Height in pixels as it is shown, that is after its rotation and with square pixels."""
+    rotation: int = 0
+    """Degrees clockwise by which its pictures had to be turned: 0, 90, 180 or 270."""
+    video_codec: str
+    """Codec of the picture in FFmpeg's words, e.g. h264, hevc, vp9."""
+    pixel_format: str
+    """Pixel format in FFmpeg's words, e.g. yuv420p, yuv420p10le."""
+    hdr: bool = False
+    """Whether its brightness is coded for HDR (PQ or HLG); the results are SDR."""
+    fps: float | None = None
+    """Pictures per second on average. Null: it doesn't say."""
+    audio_codec: str | None = None
+    """Codec of the sound in FFmpeg's words, e.g. aac, opus. Null: it has no sound."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOutput:
+    """One whole video to make from the source. Nothing is enlarged; width, height and short_side all hold, and sides
+    are even.
+    """
+
+    name: str
+    """What the requester calls it, e.g. `hd`: 1 to 64 letters, digits, dots, dashes or underscores, starting with a
+    letter or digit.
+    """
+    container: VideoContainer
+    """mp4: H.264 and AAC. webm: VP9 (or VP8, by the worker's setting) and Opus."""
+    width: int | None = None
+    """Largest width in pixels. Null: any."""
+    height: int | None = None
+    """Largest height in pixels. Null: any."""
+    short_side: int | None = None
+    """Largest length of the shorter side in pixels: 720 makes 1280x720 of a 16:9 video, and 720x1280 of an upright
+    one. Null: any.
+    """
+    crf: int | None = None
+    """Constant rate factor, smaller is better: 0 to 51 for mp4 (x264), 0 to 63 for webm (libvpx). Null: the stream's
+    default.
+    """
+    max_bitrate: int | None = None
+    """Most bits per second for the picture, on the average of a second or two. Null: no limit."""
+    audio: bool = True
+    """Whether the sound is taken along, if there is any."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoPoster:
+    """A still picture to show before the video plays."""
+
+    at: float | None = None
+    """Which moment, seconds from the start. Null: one that is typical of the video, so not its black beginning."""
+    width: int | None = None
+    """Largest width in pixels. Null: any."""
+    height: int | None = None
+    """Largest height in pixels. Null: any."""
+    formats: list[PosterFormat] = field(default_factory=lambda: ["jpeg"])
+    """File formats, at least one; a file is made for each."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoPreview:
+    """A short moving picture without sound: pieces from all over the video."""
+
+    seconds: float = 3.0
+    """How long it plays."""
+    width: int = 320
+    """Largest width in pixels."""
+    format: PreviewFormat = "webp"
+    """File format."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanupDone:
+    """What one run of a policy removed. Its figures are rows of the table, or files of the object store.
+
+    Event type `cleanup.done`; topic `cleanup.done`, keyed by `policy`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    policy: str
+    """Name of the policy."""
+    as_of: datetime
+    """Moment from which ages were measured."""
+    dry_run: bool
+    """Whether it only counted."""
+    before: int
+    """Rows of the table, or files below the prefix, when the run began."""
+    matched: int
+    """Those of them that the policy means."""
+    deleted: int
+    """Removed by this run."""
+    deleted_earlier: int = 0
+    """Removed by an earlier try of the same event that did not come to its end, as far as archives tell of it. Not
+    among deleted, before and matched.
+    """
+    left: int = 0
+    """Still there at the end although the policy means them: in use by others, over the limit, or out of time."""
+    after: int
+    """Rows of the table, or files below the prefix, when the run ended."""
+    archives: list[CleanupArchive] = field(default_factory=list)
+    """Parquet files in the object store that hold what was removed, those of earlier tries included."""
+    batches: int
+    """Transactions that removed something; for files 1, or 0 if nothing was."""
+    seconds: float
+    """How long the run took."""
+    stopped_by: CleanupStop
+    """done: nothing more was to be had. max_rows: the policy's limit. time: the policy's time limit. cancelled: the
+    job was cancelled. What is left comes with the next run.
+    """
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: a new dict."""
+        record = self.__dict__.copy()
+        record["archives"] = [item.__dict__ for item in self.archives]
+        return record
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        record["archives"] = [CleanupArchive.from_record(item) for item in record["archives"]]
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanupRequested:
+    """Asks the clean-up stream to apply one policy of its cleanup.toml: old rows of a table, or old files of the
+    object store.
+
+    Event type `cleanup.requested`; topic `cleanup.requested`, keyed by `policy`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    policy: str
+    """Name of the policy. What goes, from where and how fast is the policy's; an event can't say it."""
+    as_of: datetime | None = None
+    """Moment from which ages are measured, e.g. a job's scheduled time. Null: the event's own time. Never the moment
+    at which it happens to run, so that a second run means the same.
+    """
+    dry_run: bool = False
+    """Count what would go, and remove nothing. A policy that says dry_run wins over false."""
+    force: bool = False
+    """Go on although more than the policy's share of the whole would go."""
 
     def to_record(self) -> dict[str, Any]:
         """The fields as fastavro writes them: the instance's own dict, not to be changed."""
@@ -378,6 +779,280 @@ class ImageRequested:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobCancel:
+    """Asks the streams to give up a job: what waits isn't begun, and what runs is stopped where its stream can.
+
+    Event type `job.cancel`; topic `job.cancel`, keyed by `job`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    job: str
+    """The job: the id of the event that everything began with (tm_root)."""
+    by: str | None = None
+    """Who asks."""
+    why: str | None = None
+    """Their reason."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobProgress:
+    """Tells how an event that takes its time is getting on. For people and displays: one may be missing, and nothing
+    rests on it.
+
+    Event type `job.progress`; topic `job.progress`, keyed by `job`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    job: str
+    """The job that the event belongs to: the id of the event that everything began with (tm_root)."""
+    event: str
+    """Id of the event in work."""
+    type: str
+    """Type of the event in work, e.g. `video.requested`."""
+    stream: str
+    """Name of the stream that handles it."""
+    attempt: int
+    """Which try this is, from 1; 0 where none was begun."""
+    state: ProgressState
+    """running: a handler is at it. waiting: a try has failed, the next one is due at `due`. done: finished, and no
+    event follows of it. cancelled: given up because somebody asked for that; it is not tried again.
+    """
+    at: datetime
+    """When this was so, by the worker's clock."""
+    done: int | None = None
+    """How much is done, in units of `unit`."""
+    total: int | None = None
+    """How much there is to do. Null: not known."""
+    unit: str | None = None
+    """What is counted, e.g. `rows`, `seconds of video`."""
+    note: str | None = None
+    """What it is at, for a person."""
+    due: datetime | None = None
+    """waiting: when the next try is due."""
+    error: str | None = None
+    """waiting: why the last try failed. cancelled: who asked for it, and why."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationDue:
+    """Wakes the notification stream: what has waited for this moment, be it of quiet hours, a rate or a digest, goes
+    now. Published by the stream itself, with a delay.
+
+    Event type `notification.due`; topic `notification.due`, keyed by `recipient`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    recipient: str
+    """Whose notices they are."""
+    delivery: str
+    """What goes: the id of the notification.requested event that waited first."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationRequested:
+    """Asks the notification stream to tell one person something, over the first of their channels that works.
+
+    Event type `notification.requested`; topic `notification.requested`, keyed by `recipient`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    recipient: str
+    """Whom to tell: a user's id, as the directory of recipients has it. Notices of one recipient keep their order."""
+    title: str
+    """A single line of at most 200 characters."""
+    body: str = ""
+    """Plain text. A channel with less room gets its beginning."""
+    channels: list[NotificationChannel] = field(default_factory=list)
+    """Channels in order of preference; the next one is taken where one doesn't work. Empty: the recipient's own."""
+    url: str | None = None
+    """Where a click leads: an https:// or http:// address, at most 1,000 characters."""
+    data: dict[str, str] = field(default_factory=dict)
+    """For the program that receives it (service worker, webhook); at most 1,500 bytes as JSON. People don't see it."""
+    urgency: NotificationUrgency = "normal"
+    """high: goes at once, whatever the recipient's quiet hours, rate, and a digest say."""
+    collapse_key: str | None = None
+    """Of notices to a recipient with the same one only the newest counts: those that still wait are replaced by it."""
+    expires: datetime | None = None
+    """After this moment it is of no use, and is not sent. Null: the worker's default for push services, else never."""
+    digest: str | None = None
+    """Name of a digest, e.g. `comments`: the recipient's notices of it are gathered for some minutes and go as one.
+    Null: it goes alone.
+    """
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotificationSent:
+    """What became of one notice, or of several that went as one.
+
+    Event type `notification.sent`; topic `notification.sent`, keyed by `recipient`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    recipient: str
+    """Whom it was for."""
+    notices: list[str]
+    """Ids of the notification.requested events that this is about; several where they went as one."""
+    outcome: NotificationOutcome
+    """sent: a channel took it. waiting: it goes later, at `until`; another event tells of that. expired: it was of
+    no use any more. replaced: a newer one with its collapse key came before it went.
+    """
+    channel: str | None = None
+    """sent: the channel that took it, e.g. `push`."""
+    is_fallback: bool = False
+    """sent: whether a channel before that one in order of preference didn't work."""
+    tried: list[NotificationTry] = field(default_factory=list)
+    """Every address in the order of trying; after the channel that took it none is tried."""
+    waits_for: NotificationWait | None = None
+    """waiting: what it waits for."""
+    until: datetime | None = None
+    """waiting: when it goes."""
+    replaced_by: str | None = None
+    """replaced: id of the notification.requested event that replaces it."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: a new dict."""
+        record = self.__dict__.copy()
+        record["tried"] = [item.__dict__ for item in self.tried]
+        return record
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        record["tried"] = [NotificationTry.from_record(item) for item in record["tried"]]
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportReady:
+    """The files of one report are in the object store.
+
+    Event type `report.ready`; topic `report.ready`, keyed by `report`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    report: str
+    """Name of the report."""
+    title: str
+    """Its title."""
+    parameters: dict[str, str]
+    """All parameters, defaults included, as they were used: relative dates are dates here."""
+    files: list[ReportFile]
+    """One per format, in the order in which they were asked for."""
+    rows: int
+    """Rows of the report's main table; where it has none, of all its queries together."""
+    seconds: float
+    """How long it took to make, seconds."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader should know, in words, e.g. that the page shows the first rows only."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: a new dict."""
+        record = self.__dict__.copy()
+        record["files"] = [item.__dict__ for item in self.files]
+        return record
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        record["files"] = [ReportFile.from_record(item) for item in record["files"]]
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRequested:
+    """Asks the report stream to make the files of one report, and to tell somebody when they are there.
+
+    Event type `report.requested`; topic `report.requested`, without a key.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    report: str
+    """Name of the report, that is of its folder, e.g. `sales`."""
+    parameters: dict[str, str] = field(default_factory=dict)
+    """Parameters as text, e.g. `day`: `2026-11-23` or `yesterday`. Those that are left out have the report's
+    defaults.
+    """
+    formats: list[ReportFormat] = field(default_factory=list)
+    """What to make of it. Empty: all that the report names."""
+    tell: list[str] = field(default_factory=list)
+    """Who gets a mail with links when it is ready: `ada@example.com` or `Ada Lovelace <ada@example.com>`."""
+    user: str | None = None
+    """Who gets a notification when it is ready: their id, as the notification stream knows it."""
+    locale: str | None = None
+    """Language and region of the reader, e.g. `de` or `pt-BR`: how numbers and dates are written. Null: the
+    report's.
+    """
+    title: str | None = None
+    """Title instead of the report's own."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: the instance's own dict, not to be changed."""
+        return self.__dict__
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScheduleSkipped:
     """Tells that scheduled times of a periodic job got no tick, and why.
 
@@ -459,6 +1134,151 @@ class ScheduleTick:
         object.__setattr__(self, "__dict__", record)
         return self
 
+
+@dataclass(frozen=True, kw_only=True)
+class VideoProcessed:
+    """The versions of one video are in the object store.
+
+    Event type `video.processed`; topic `video.processed`, keyed by `source`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    source: str
+    """URI of the video, as it was requested."""
+    original: VideoOriginal
+    """What the source turned out to be."""
+    files: list[VideoFile]
+    """In the requested order: outputs, then the poster in each of its formats, then the preview."""
+    notes: list[str] = field(default_factory=list)
+    """What was left aside or changed on the way, in words, e.g. that HDR became SDR."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: a new dict."""
+        record = self.__dict__.copy()
+        record["original"] = self.original.__dict__
+        record["files"] = [item.__dict__ for item in self.files]
+        return record
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        record["original"] = VideoOriginal.from_record(record["original"])
+        record["files"] = [VideoFile.from_record(item) for item in record["files"]]
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRequested:
+    """Asks the video stream to make versions of one video for the web, a poster and a preview.
+
+    Event type `video.requested`; topic `video.requested`, keyed by `source`.
+    """
+
+    __contract__: ClassVar[Contract]
+
+    source: str
+    """URI of the video: file://, s3://, gs:// or az://, inside the object store or a prefix that the worker allows."""
+    outputs: list[VideoOutput] = field(default_factory=list)
+    """Whole videos to make. Names are unique within a request."""
+    poster: VideoPoster | None = None
+    """The poster to make. Null: none."""
+    preview: VideoPreview | None = None
+    """The preview to make. Null: none."""
+    source_sha256: str | None = None
+    """SHA-256 of the source, 64 lowercase hex digits, if the requester knows it: other bytes are then refused."""
+
+    def to_record(self) -> dict[str, Any]:
+        """The fields as fastavro writes them: a new dict."""
+        record = self.__dict__.copy()
+        record["outputs"] = [item.__dict__ for item in self.outputs]
+        if self.poster is not None:
+            record["poster"] = self.poster.__dict__
+        if self.preview is not None:
+            record["preview"] = self.preview.__dict__
+        return record
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """An instance around what fastavro decoded; it takes `record` over."""
+        record["outputs"] = [VideoOutput.from_record(item) for item in record["outputs"]]
+        if record["poster"] is not None:
+            record["poster"] = VideoPoster.from_record(record["poster"])
+        if record["preview"] is not None:
+            record["preview"] = VideoPreview.from_record(record["preview"])
+        self = cls.__new__(cls)
+        object.__setattr__(self, "__dict__", record)
+        return self
+
+
+CleanupDone.__contract__ = Contract(
+    type="cleanup.done",
+    topic="cleanup.done",
+    key="policy",
+    partitions=6,
+    retention=timedelta(days=90),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"CleanupDone","namespace":"tidemill.events","doc":"What one run of a policy removed. '
+        'Its figures are rows of the table, or files of the object store.","fields":['
+        '{"name":"policy","type":"string","doc":"Name of the policy."},'
+        '{"name":"as_of","type":{"type":"long","logicalType":"timestamp-micros"},"doc":"Moment from which ages were '
+        'measured."},'
+        '{"name":"dry_run","type":"boolean","doc":"Whether it only counted."},'
+        '{"name":"before","type":"long","doc":"Rows of the table, or files below the prefix, when the run began."},'
+        '{"name":"matched","type":"long","doc":"Those of them that the policy means."},'
+        '{"name":"deleted","type":"long","doc":"Removed by this run."},'
+        '{"name":"deleted_earlier","type":"long","doc":"Removed by an earlier try of the same event that did not come '
+        'to its end, as far as archives tell of it. Not among deleted, before and matched.","default":0},'
+        '{"name":"left","type":"long","doc":"Still there at the end although the policy means them: in use by others, '
+        'over the limit, or out of time.","default":0},'
+        '{"name":"after","type":"long","doc":"Rows of the table, or files below the prefix, when the run ended."},'
+        '{"name":"archives","type":{"type":"array","items":'
+        '{"type":"record","name":"CleanupArchive","doc":"One file of archived rows.","fields":['
+        '{"name":"uri","type":"string","doc":"Where it is."},'
+        '{"name":"rows","type":"long","doc":"Rows in it."},'
+        '{"name":"bytes","type":"long","doc":"Its size, bytes."},'
+        '{"name":"sha256","type":"string","doc":"SHA-256 of its bytes, 64 hexadecimal digits."}]}},"doc":"Parquet '
+        'files in the object store that hold what was removed, those of earlier tries included.","default":[]},'
+        '{"name":"batches","type":"long","doc":"Transactions that removed something; for files 1, or 0 if nothing '
+        'was."},'
+        '{"name":"seconds","type":"double","doc":"How long the run took."},'
+        '{"name":"stopped_by","type":{"type":"enum","name":"CleanupStop","symbols":["done","max_rows","time",'
+        '"cancelled","other"],"default":"other"},"doc":"done: nothing more was to be had. max_rows: the policy\'s '
+        "limit. time: the policy's time limit. cancelled: the job was cancelled. What is left comes with the next "
+        'run."}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"policy","partitions":6,"retention":"90d",'
+        '"topic":"cleanup.done"}}'
+    ),
+)
+
+CleanupRequested.__contract__ = Contract(
+    type="cleanup.requested",
+    topic="cleanup.requested",
+    key="policy",
+    partitions=6,
+    retention=timedelta(days=7),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"CleanupRequested","namespace":"tidemill.events","doc":"Asks the clean-up stream to '
+        'apply one policy of its cleanup.toml: old rows of a table, or old files of the object store.","fields":['
+        '{"name":"policy","type":"string","doc":"Name of the policy. What goes, from where and how fast is the '
+        "policy's; an event can't say it.\"},"
+        '{"name":"as_of","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"doc":"Moment from which '
+        "ages are measured, e.g. a job's scheduled time. Null: the event's own time. Never the moment at which it "
+        'happens to run, so that a second run means the same.","default":null},'
+        '{"name":"dry_run","type":"boolean","doc":"Count what would go, and remove nothing. A policy that says dry_run '
+        'wins over false.","default":false},'
+        '{"name":"force","type":"boolean","doc":"Go on although more than the policy\'s share of the whole would go.",'
+        '"default":false}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"policy","partitions":6,"retention":"7d",'
+        '"topic":"cleanup.requested"}}'
+    ),
+)
 
 EmailRequested.__contract__ = Contract(
     type="email.requested",
@@ -645,6 +1465,225 @@ ImageRequested.__contract__ = Contract(
     ),
 )
 
+JobCancel.__contract__ = Contract(
+    type="job.cancel",
+    topic="job.cancel",
+    key="job",
+    partitions=3,
+    retention=timedelta(days=7),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"JobCancel","namespace":"tidemill.events","doc":"Asks the streams to give up a job: '
+        'what waits isn\'t begun, and what runs is stopped where its stream can.","fields":['
+        '{"name":"job","type":"string","doc":"The job: the id of the event that everything began with (tm_root)."},'
+        '{"name":"by","type":["null","string"],"doc":"Who asks.","default":null},'
+        '{"name":"why","type":["null","string"],"doc":"Their reason.","default":null}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"job","partitions":3,"retention":"7d",'
+        '"topic":"job.cancel"}}'
+    ),
+)
+
+JobProgress.__contract__ = Contract(
+    type="job.progress",
+    topic="job.progress",
+    key="job",
+    partitions=12,
+    retention=timedelta(days=7),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"JobProgress","namespace":"tidemill.events","doc":"Tells how an event that takes its '
+        'time is getting on. For people and displays: one may be missing, and nothing rests on it.","fields":['
+        '{"name":"job","type":"string","doc":"The job that the event belongs to: the id of the event that everything '
+        'began with (tm_root)."},'
+        '{"name":"event","type":"string","doc":"Id of the event in work."},'
+        '{"name":"type","type":"string","doc":"Type of the event in work, e.g. `video.requested`."},'
+        '{"name":"stream","type":"string","doc":"Name of the stream that handles it."},'
+        '{"name":"attempt","type":"int","doc":"Which try this is, from 1; 0 where none was begun."},'
+        '{"name":"state","type":{"type":"enum","name":"ProgressState","symbols":["running","waiting","done",'
+        '"cancelled"]},"doc":"running: a handler is at it. waiting: a try has failed, the next one is due at `due`. '
+        "done: finished, and no event follows of it. cancelled: given up because somebody asked for that; it is not "
+        'tried again."},'
+        '{"name":"at","type":{"type":"long","logicalType":"timestamp-micros"},"doc":"When this was so, by the '
+        "worker's clock.\"},"
+        '{"name":"done","type":["null","long"],"doc":"How much is done, in units of `unit`.","default":null},'
+        '{"name":"total","type":["null","long"],"doc":"How much there is to do. Null: not known.","default":null},'
+        '{"name":"unit","type":["null","string"],"doc":"What is counted, e.g. `rows`, `seconds of video`.",'
+        '"default":null},'
+        '{"name":"note","type":["null","string"],"doc":"What it is at, for a person.","default":null},'
+        '{"name":"due","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"doc":"waiting: when the next '
+        'try is due.","default":null},'
+        '{"name":"error","type":["null","string"],"doc":"waiting: why the last try failed. cancelled: who asked for it,'
+        ' and why.","default":null}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"job","partitions":12,"retention":"7d",'
+        '"topic":"job.progress"}}'
+    ),
+)
+
+NotificationDue.__contract__ = Contract(
+    type="notification.due",
+    topic="notification.due",
+    key="recipient",
+    partitions=12,
+    retention=timedelta(days=7),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"NotificationDue","namespace":"tidemill.events","doc":"Wakes the notification stream: '
+        "what has waited for this moment, be it of quiet hours, a rate or a digest, goes now. Published by the stream "
+        'itself, with a delay.","fields":['
+        '{"name":"recipient","type":"string","doc":"Whose notices they are."},'
+        '{"name":"delivery","type":"string","doc":"What goes: the id of the notification.requested event that waited '
+        'first."}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"recipient","partitions":12,"retention":"7d",'
+        '"topic":"notification.due"}}'
+    ),
+)
+
+NotificationRequested.__contract__ = Contract(
+    type="notification.requested",
+    topic="notification.requested",
+    key="recipient",
+    partitions=12,
+    retention=timedelta(days=7),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"NotificationRequested","namespace":"tidemill.events","doc":"Asks the notification '
+        'stream to tell one person something, over the first of their channels that works.","fields":['
+        '{"name":"recipient","type":"string","doc":"Whom to tell: a user\'s id, as the directory of recipients has it. '
+        'Notices of one recipient keep their order."},'
+        '{"name":"title","type":"string","doc":"A single line of at most 200 characters."},'
+        '{"name":"body","type":"string","doc":"Plain text. A channel with less room gets its beginning.","default":""},'
+        '{"name":"channels","type":{"type":"array","items":{"type":"enum","name":"NotificationChannel","doc":"push: '
+        "Web Push to browsers. chat, sms: services that Apprise knows. webhook: signed as Standard Webhooks says. "
+        'email: by the e-mail stream.","symbols":["push","chat","sms","webhook","email"]}},"doc":"Channels in order of '
+        'preference; the next one is taken where one doesn\'t work. Empty: the recipient\'s own.","default":[]},'
+        '{"name":"url","type":["null","string"],"doc":"Where a click leads: an https:// or http:// address, at most 1,'
+        '000 characters.","default":null},'
+        '{"name":"data","type":{"type":"map","values":"string"},"doc":"For the program that receives it (service '
+        'worker, webhook); at most 1,500 bytes as JSON. People don\'t see it.","default":{}},'
+        '{"name":"urgency","type":{"type":"enum","name":"NotificationUrgency","symbols":["low","normal","high"]},'
+        '"doc":"high: goes at once, whatever the recipient\'s quiet hours, rate, and a digest say.",'
+        '"default":"normal"},'
+        '{"name":"collapse_key","type":["null","string"],"doc":"Of notices to a recipient with the same one only the '
+        'newest counts: those that still wait are replaced by it.","default":null},'
+        '{"name":"expires","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"doc":"After this moment '
+        'it is of no use, and is not sent. Null: the worker\'s default for push services, else never.","default":null},'
+        '{"name":"digest","type":["null","string"],"doc":"Name of a digest, e.g. `comments`: the recipient\'s notices '
+        'of it are gathered for some minutes and go as one. Null: it goes alone.","default":null}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"recipient","partitions":12,"retention":"7d",'
+        '"topic":"notification.requested"}}'
+    ),
+)
+
+NotificationSent.__contract__ = Contract(
+    type="notification.sent",
+    topic="notification.sent",
+    key="recipient",
+    partitions=12,
+    retention=timedelta(days=30),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"NotificationSent","namespace":"tidemill.events","doc":"What became of one notice, or '
+        'of several that went as one.","fields":['
+        '{"name":"recipient","type":"string","doc":"Whom it was for."},'
+        '{"name":"notices","type":{"type":"array","items":"string"},"doc":"Ids of the notification.requested events '
+        'that this is about; several where they went as one."},'
+        '{"name":"outcome","type":{"type":"enum","name":"NotificationOutcome","symbols":["sent","waiting","expired",'
+        '"replaced"]},"doc":"sent: a channel took it. waiting: it goes later, at `until`; another event tells of that. '
+        'expired: it was of no use any more. replaced: a newer one with its collapse key came before it went."},'
+        '{"name":"channel","type":["null","string"],"doc":"sent: the channel that took it, e.g. `push`.",'
+        '"default":null},'
+        '{"name":"is_fallback","type":"boolean","doc":"sent: whether a channel before that one in order of preference '
+        'didn\'t work.","default":false},'
+        '{"name":"tried","type":{"type":"array","items":'
+        '{"type":"record","name":"NotificationTry","doc":"What one address said.","fields":['
+        '{"name":"channel","type":"string","doc":"Its channel, e.g. `push`."},'
+        '{"name":"address","type":"string","doc":"The address\'s id in the directory. Empty: the recipient has none '
+        'for this channel.","default":""},'
+        '{"name":"result","type":{"type":"enum","name":"NotificationResult","symbols":["accepted","refused",'
+        '"skipped"]},"doc":"accepted: it was taken over. refused: it wasn\'t. skipped: it wasn\'t asked."},'
+        '{"name":"reason","type":"string","doc":"Why, for a person; holds no secrets.","default":""}]}},"doc":"Every '
+        'address in the order of trying; after the channel that took it none is tried.","default":[]},'
+        '{"name":"waits_for","type":["null",{"type":"enum","name":"NotificationWait","symbols":["quiet_hours","rate",'
+        '"digest"]}],"doc":"waiting: what it waits for.","default":null},'
+        '{"name":"until","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"doc":"waiting: when it '
+        'goes.","default":null},'
+        '{"name":"replaced_by","type":["null","string"],"doc":"replaced: id of the notification.requested event that '
+        'replaces it.","default":null}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"recipient","partitions":12,"retention":"30d",'
+        '"topic":"notification.sent"}}'
+    ),
+)
+
+ReportReady.__contract__ = Contract(
+    type="report.ready",
+    topic="report.ready",
+    key="report",
+    partitions=6,
+    retention=timedelta(days=30),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"ReportReady","namespace":"tidemill.events","doc":"The files of one report are in the '
+        'object store.","fields":['
+        '{"name":"report","type":"string","doc":"Name of the report."},'
+        '{"name":"title","type":"string","doc":"Its title."},'
+        '{"name":"parameters","type":{"type":"map","values":"string"},"doc":"All parameters, defaults included, as '
+        'they were used: relative dates are dates here."},'
+        '{"name":"files","type":{"type":"array","items":'
+        '{"type":"record","name":"ReportFile","doc":"One file of a report.","fields":['
+        '{"name":"format","type":{"type":"enum","name":"ReportFileFormat","symbols":["pdf","html","xlsx","csv"]},'
+        '"doc":"What it is."},'
+        '{"name":"name","type":"string","doc":"A name to save it under, e.g. `sales-2026-11-24.pdf`."},'
+        '{"name":"uri","type":"string","doc":"Where it is. The name is made from the content, so it never holds other '
+        'bytes."},'
+        '{"name":"sha256","type":"string","doc":"SHA-256 of its bytes, 64 lowercase hex digits."},'
+        '{"name":"bytes","type":"long","doc":"Size in bytes."},'
+        '{"name":"content_type","type":"string","doc":"Media type, e.g. application/pdf."},'
+        '{"name":"pages","type":["null","int"],"doc":"Pages, of a PDF.","default":null}]}},"doc":"One per format, in '
+        'the order in which they were asked for."},'
+        '{"name":"rows","type":"long","doc":"Rows of the report\'s main table; where it has none, of all its queries '
+        'together."},'
+        '{"name":"seconds","type":"double","doc":"How long it took to make, seconds."},'
+        '{"name":"notes","type":{"type":"array","items":"string"},"doc":"What a reader should know, in words, e.g. '
+        'that the page shows the first rows only.","default":[]}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"report","partitions":6,"retention":"30d",'
+        '"topic":"report.ready"}}'
+    ),
+)
+
+ReportRequested.__contract__ = Contract(
+    type="report.requested",
+    topic="report.requested",
+    key=None,
+    partitions=6,
+    retention=timedelta(days=7),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"ReportRequested","namespace":"tidemill.events","doc":"Asks the report stream to make '
+        'the files of one report, and to tell somebody when they are there.","fields":['
+        '{"name":"report","type":"string","doc":"Name of the report, that is of its folder, e.g. `sales`."},'
+        '{"name":"parameters","type":{"type":"map","values":"string"},"doc":"Parameters as text, e.g. `day`: '
+        '`2026-11-23` or `yesterday`. Those that are left out have the report\'s defaults.","default":{}},'
+        '{"name":"formats","type":{"type":"array","items":{"type":"enum","name":"ReportFormat","symbols":["pdf","html",'
+        '"xlsx","csv"]}},"doc":"What to make of it. Empty: all that the report names.","default":[]},'
+        '{"name":"tell","type":{"type":"array","items":"string"},"doc":"Who gets a mail with links when it is ready: '
+        '`ada@example.com` or `Ada Lovelace <ada@example.com>`.","default":[]},'
+        '{"name":"user","type":["null","string"],"doc":"Who gets a notification when it is ready: their id, as the '
+        'notification stream knows it.","default":null},'
+        '{"name":"locale","type":["null","string"],"doc":"Language and region of the reader, e.g. `de` or `pt-BR`: how '
+        'numbers and dates are written. Null: the report\'s.","default":null},'
+        '{"name":"title","type":["null","string"],"doc":"Title instead of the report\'s own.","default":null}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","partitions":6,"retention":"7d",'
+        '"topic":"report.requested"}}'
+    ),
+)
+
 ScheduleSkipped.__contract__ = Contract(
     type="schedule.skipped",
     topic="schedule.skipped",
@@ -709,11 +1748,135 @@ ScheduleTick.__contract__ = Contract(
     ),
 )
 
+VideoProcessed.__contract__ = Contract(
+    type="video.processed",
+    topic="video.processed",
+    key="source",
+    partitions=12,
+    retention=timedelta(days=30),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"VideoProcessed","namespace":"tidemill.events","doc":"The versions of one video are '
+        'in the object store.","fields":['
+        '{"name":"source","type":"string","doc":"URI of the video, as it was requested."},'
+        '{"name":"original","type":'
+        '{"type":"record","name":"VideoOriginal","doc":"What was found in the source\'s bytes, whatever its name '
+        'says.","fields":['
+        '{"name":"sha256","type":"string","doc":"SHA-256 of the source\'s bytes, 64 lowercase hex digits."},'
+        '{"name":"bytes","type":"long","doc":"Size in bytes."},'
+        '{"name":"format","type":"string","doc":"Container in FFmpeg\'s words, e.g. mov, matroska, avi."},'
+        '{"name":"seconds","type":"double","doc":"How long it plays, by what is in it and not by what it says of '
+        'itself."},'
+        '{"name":"width","type":"int","doc":"Width in pixels as it is shown, that is after its rotation and with '
+        'square pixels."},'
+        '{"name":"height","type":"int","doc":"Height in pixels as it is shown, that is after its rotation and with '
+        'square pixels."},'
+        '{"name":"rotation","type":"int","doc":"Degrees clockwise by which its pictures had to be turned: 0, 90, 180 '
+        'or 270.","default":0},'
+        '{"name":"video_codec","type":"string","doc":"Codec of the picture in FFmpeg\'s words, e.g. h264, hevc, vp9."},'
+        '{"name":"pixel_format","type":"string","doc":"Pixel format in FFmpeg\'s words, e.g. yuv420p, yuv420p10le."},'
+        '{"name":"hdr","type":"boolean","doc":"Whether its brightness is coded for HDR (PQ or HLG); the results are '
+        'SDR.","default":false},'
+        '{"name":"fps","type":["null","double"],"doc":"Pictures per second on average. Null: it doesn\'t say.",'
+        '"default":null},'
+        '{"name":"audio_codec","type":["null","string"],"doc":"Codec of the sound in FFmpeg\'s words, e.g. aac, opus. '
+        'Null: it has no sound.","default":null}]},"doc":"What the source turned out to be."},'
+        '{"name":"files","type":{"type":"array","items":'
+        '{"type":"record","name":"VideoFile","doc":"One file that was made.","fields":['
+        '{"name":"name","type":"string","doc":"The name from the request; `poster` and `preview` for these."},'
+        '{"name":"kind","type":{"type":"enum","name":"VideoFileKind","symbols":["output","poster","preview"]},'
+        '"doc":"Which part of the request asked for it."},'
+        '{"name":"uri","type":"string","doc":"Where it is. The name is made from the content, so it never holds other '
+        'bytes."},'
+        '{"name":"sha256","type":"string","doc":"SHA-256 of its bytes, 64 lowercase hex digits."},'
+        '{"name":"bytes","type":"long","doc":"Size in bytes."},'
+        '{"name":"content_type","type":"string","doc":"Media type, e.g. video/mp4, image/webp."},'
+        '{"name":"width","type":"int","doc":"Width in pixels."},'
+        '{"name":"height","type":"int","doc":"Height in pixels."},'
+        '{"name":"seconds","type":["null","double"],"doc":"How long it plays. Null: a still picture.","default":null},'
+        '{"name":"video_codec","type":["null","string"],"doc":"h264, vp9 or vp8. Null: a picture, still or animated.",'
+        '"default":null},'
+        '{"name":"audio_codec","type":["null","string"],"doc":"aac or opus. Null: no sound.","default":null},'
+        '{"name":"bit_rate","type":["null","int"],"doc":"Bits per second, picture and sound together, on the average '
+        'of the whole. Null: a picture.","default":null}]}},"doc":"In the requested order: outputs, then the poster in '
+        'each of its formats, then the preview."},'
+        '{"name":"notes","type":{"type":"array","items":"string"},"doc":"What was left aside or changed on the way, in '
+        'words, e.g. that HDR became SDR.","default":[]}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"source","partitions":12,"retention":"30d",'
+        '"topic":"video.processed"}}'
+    ),
+)
+
+VideoRequested.__contract__ = Contract(
+    type="video.requested",
+    topic="video.requested",
+    key="source",
+    partitions=12,
+    retention=timedelta(days=7),
+    cleanup="delete",
+    compatibility="BACKWARD",
+    schema_json=(
+        '{"type":"record","name":"VideoRequested","namespace":"tidemill.events","doc":"Asks the video stream to make '
+        'versions of one video for the web, a poster and a preview.","fields":['
+        '{"name":"source","type":"string","doc":"URI of the video: file://, s3://, gs:// or az://, inside the object '
+        'store or a prefix that the worker allows."},'
+        '{"name":"outputs","type":{"type":"array","items":'
+        '{"type":"record","name":"VideoOutput","doc":"One whole video to make from the source. Nothing is enlarged; '
+        'width, height and short_side all hold, and sides are even.","fields":['
+        '{"name":"name","type":"string","doc":"What the requester calls it, e.g. `hd`: 1 to 64 letters, digits, dots, '
+        'dashes or underscores, starting with a letter or digit."},'
+        '{"name":"container","type":{"type":"enum","name":"VideoContainer","symbols":["mp4","webm"]},"doc":"mp4: H.264 '
+        "and AAC. webm: VP9 (or VP8, by the worker's setting) and Opus.\"},"
+        '{"name":"width","type":["null","int"],"doc":"Largest width in pixels. Null: any.","default":null},'
+        '{"name":"height","type":["null","int"],"doc":"Largest height in pixels. Null: any.","default":null},'
+        '{"name":"short_side","type":["null","int"],"doc":"Largest length of the shorter side in pixels: 720 makes '
+        '1280x720 of a 16:9 video, and 720x1280 of an upright one. Null: any.","default":null},'
+        '{"name":"crf","type":["null","int"],"doc":"Constant rate factor, smaller is better: 0 to 51 for mp4 (x264), 0 '
+        'to 63 for webm (libvpx). Null: the stream\'s default.","default":null},'
+        '{"name":"max_bitrate","type":["null","int"],"doc":"Most bits per second for the picture, on the average of a '
+        'second or two. Null: no limit.","default":null},'
+        '{"name":"audio","type":"boolean","doc":"Whether the sound is taken along, if there is any.",'
+        '"default":true}]}},"doc":"Whole videos to make. Names are unique within a request.","default":[]},'
+        '{"name":"poster","type":["null",'
+        '{"type":"record","name":"VideoPoster","doc":"A still picture to show before the video plays.","fields":['
+        '{"name":"at","type":["null","double"],"doc":"Which moment, seconds from the start. Null: one that is typical '
+        'of the video, so not its black beginning.","default":null},'
+        '{"name":"width","type":["null","int"],"doc":"Largest width in pixels. Null: any.","default":null},'
+        '{"name":"height","type":["null","int"],"doc":"Largest height in pixels. Null: any.","default":null},'
+        '{"name":"formats","type":{"type":"array","items":{"type":"enum","name":"PosterFormat","symbols":["jpeg",'
+        '"webp","png"]}},"doc":"File formats, at least one; a file is made for each.","default":["jpeg"]}]}],'
+        '"doc":"The poster to make. Null: none.","default":null},'
+        '{"name":"preview","type":["null",'
+        '{"type":"record","name":"VideoPreview","doc":"A short moving picture without sound: pieces from all over the '
+        'video.","fields":['
+        '{"name":"seconds","type":"double","doc":"How long it plays.","default":3.0},'
+        '{"name":"width","type":"int","doc":"Largest width in pixels.","default":320},'
+        '{"name":"format","type":{"type":"enum","name":"PreviewFormat","symbols":["webp","gif","mp4"]},"doc":"File '
+        'format.","default":"webp"}]}],"doc":"The preview to make. Null: none.","default":null},'
+        '{"name":"source_sha256","type":["null","string"],"doc":"SHA-256 of the source, 64 lowercase hex digits, if '
+        'the requester knows it: other bytes are then refused.","default":null}],'
+        '"tidemill":{"cleanup":"delete","compatibility":"BACKWARD","key":"source","partitions":12,"retention":"7d",'
+        '"topic":"video.requested"}}'
+    ),
+)
+
 EVENT_TYPES: tuple[type[Payload], ...] = (
+    CleanupDone,
+    CleanupRequested,
     EmailRequested,
     EmailSent,
     ImageProcessed,
     ImageRequested,
+    JobCancel,
+    JobProgress,
+    NotificationDue,
+    NotificationRequested,
+    NotificationSent,
+    ReportReady,
+    ReportRequested,
     ScheduleSkipped,
     ScheduleTick,
+    VideoProcessed,
+    VideoRequested,
 )

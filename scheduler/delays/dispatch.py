@@ -15,7 +15,7 @@ from scheduler.delays.requests import Answer, Request, answer_headers, outcome_h
 from scheduler.delays.waiting import Waiting
 
 if TYPE_CHECKING:
-    from scheduler.ownership.transactions import Refused, Writer, Written
+    from tidemill.transactions import Refused, Writer, Written
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from scheduler.delays.dispatch import Dispatch, Reply
 from scheduler.delays.requests import Answer, Request, Wish, is_request, read_request
 from scheduler.delays.setbacks import Setbacks
 from scheduler.delays.waiting import Waiting, WaitingRoom, microseconds
-from scheduler.destinations import Destinations
 from tidemill import delayed
+from tidemill.destinations import Destinations
 from tidemill.errors import DecodeError, TidemillError
 from tidemill.event import headers_of
 from tidemill.telemetry import get_logger
@@ -25,8 +25,8 @@ from tidemill.telemetry import get_logger
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from scheduler.ownership.transactions import Refused
     from tidemill.config import Settings
+    from tidemill.transactions import Refused
 
 MOST_EVENTS = 1_000
 MOST_BYTES = 4 * 1024 * 1024

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from scheduler.delays.waiting import Waiting
-from scheduler.destinations import Destinations
+from tidemill.destinations import Destinations
 from tidemill.errors import NotAuthorized, TidemillError, UnknownTopic
 
 FIRST_SECONDS = 30.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from confluent_kafka import Message
 
-    from scheduler.ownership.transactions import Refused, Writer
+    from tidemill.transactions import Refused, Writer
 
 
 class Deed(Protocol):

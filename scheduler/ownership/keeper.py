@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from scheduler.ownership.transactions import Aborted, Fenced, Halted, Refused, Transactions
 from tidemill import broker
 from tidemill.errors import TidemillError
 from tidemill.telemetry import get_logger
+from tidemill.transactions import Aborted, Fenced, Halted, Refused, Transactions
 
 if TYPE_CHECKING:
     from confluent_kafka import Message

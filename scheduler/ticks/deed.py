@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from scheduler.ownership.transactions import Refused, Writer, Written
 from scheduler.ticks.books import ANSWER, TICK, Emitted, Page, Ran, RunRequest, State, key_of, to_bytes
 from scheduler.ticks.emitting import TickEvents
 from scheduler.ticks.plan import Plan
 from tidemill.publisher.preparing import Outgoing
+from tidemill.transactions import Refused, Writer, Written
 
 
 @dataclass

@@ -12,12 +12,12 @@ from tidemill.events import ScheduleSkipped, ScheduleTick
 from tidemill.publisher.preparing import Outgoing, Preparer
 
 if TYPE_CHECKING:
-    from scheduler.destinations import Destinations
     from scheduler.jobs.job import Job
     from scheduler.ticks.plan import Skip, Tick
     from tidemill.codec import Codec
     from tidemill.config import Settings
     from tidemill.contracts.catalogue import Catalogue
+    from tidemill.destinations import Destinations
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def register(commands: typer.Typer) -> None:
 def _settings(templates: Path | None) -> EmailSettings:
     from streams.email.settings import load_email_settings
 
-    return load_email_settings(**({"templates": templates} if templates else {}))
+    return load_email_settings(templates=templates) if templates else load_email_settings()
 
 
 def _read(file: Path) -> str:

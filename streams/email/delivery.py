@@ -22,7 +22,6 @@ from streams.email.replies import (
 )
 from tidemill.errors import HandlerError, Reject, RetryAfter
 
-MOST_GREYLIST_SECONDS = 4 * 3600.0
 MOST_GROUPS = 100
 
 Effect = Callable[[], Awaitable[Any]]
@@ -64,9 +63,9 @@ class Sending:
         send: Makes the mail and hands it over to some recipients; returns that and the mail's size in bytes.
         once: Does an effect once.
         policy: `again` or `hold`, where nobody knows whether it was done.
-        attempt: Which try this is, from 1.
-        is_last: Whether no other follows.
-        greylist_seconds: First wait of a mail that a server wants to see again.
+        is_last: Whether no other try follows this one.
+        usual_wait_seconds: What the stream waits before the next try.
+        greylist_seconds: Shortest wait of a mail that a server wants to see again.
     """
 
     recipients: tuple[str, ...]
@@ -74,8 +73,8 @@ class Sending:
     send: Callable[[tuple[str, ...]], Awaitable[tuple[Handover, int]]]
     once: Once
     policy: Literal["again", "hold"]
-    attempt: int
     is_last: bool
+    usual_wait_seconds: float
     greylist_seconds: float
 
 
@@ -170,13 +169,12 @@ def later(relay: str, put_off: list[Refusal], sending: Sending) -> HandlerError:
     Args:
         relay: The server.
         put_off: Recipients that it refused for now.
-        sending: Attempt and first wait.
+        sending: The waits.
     """
     message = f"{relay} puts the mail off: {_words(put_off)}"
     if any(each.code in GREYLISTING for each in put_off):
-        # Not longer than some hours: the doubling would outlast the topic.
-        wait_seconds = min(sending.greylist_seconds * 2.0 ** min(sending.attempt - 1, 20), MOST_GREYLIST_SECONDS)
-        return RetryAfter(wait_seconds, message)
+        # Not doubled from try to try: tries that failed for other reasons would make a first greylisting last hours.
+        return RetryAfter(max(sending.greylist_seconds, sending.usual_wait_seconds), message)
     return HandlerError(message, retriable=True)
 
 

@@ -43,7 +43,14 @@ class Mailer:
         self._signer = signer_of(settings)
 
     async def send(
-        self, request: EmailRequested, *, event_id: str, time: datetime, once: Once, attempt: int, is_last: bool
+        self,
+        request: EmailRequested,
+        *,
+        event_id: str,
+        time: datetime,
+        once: Once,
+        is_last: bool,
+        usual_wait_seconds: float,
     ) -> EmailSent:
         """Send the mail of one event, unless it was sent before.
 
@@ -52,8 +59,8 @@ class Mailer:
             event_id: Makes the Message-ID.
             time: The mail's date.
             once: Does an effect once.
-            attempt: Which try this is, from 1.
-            is_last: Whether no other follows.
+            is_last: Whether no other try follows this one.
+            usual_wait_seconds: What the stream waits before the next try.
 
         Raises:
             Reject: The mail can't be made, or the server refuses it for good.
@@ -76,8 +83,8 @@ class Mailer:
                 send=hand_over,
                 once=once,
                 policy=self.settings.unknown,
-                attempt=attempt,
                 is_last=is_last,
+                usual_wait_seconds=usual_wait_seconds,
                 greylist_seconds=self.settings.greylist_seconds,
             )
         )

@@ -1,10 +1,12 @@
 """Limits, addresses and defaults of the e-mail stream, from the environment: TIDEMILL_EMAIL_*.
 
+Without a relay there, mails go to the mailbox of the local stack, wherever that listens.
 Every limit is checked before the work that it bounds is done. Must not hold anything of one mail.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Literal
@@ -13,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streams.email.address import parse_address
+from tidemill.config import STACK_FILE, Settings, load_settings
 from tidemill.errors import ConfigError, Reject
 
 _LABELS = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -34,7 +37,9 @@ class EmailSettings(BaseSettings):
         default=None, description="File of addresses and @domains, one a line, that get no mail; read when it changes."
     )
 
-    host: str = Field(default="127.0.0.1", min_length=1, description="The relay that takes the mails.")
+    host: str = Field(
+        default="127.0.0.1", min_length=1, description="The relay that takes the mails. Default: the stack's mailbox."
+    )
     port: int = Field(default=1025, ge=1, le=65535, description="Usual are 587 (starttls), 465 (tls), 25.")
     security: Literal["plain", "starttls", "tls"] = Field(
         default="plain", description="starttls and tls check the server's certificate and never go on without."
@@ -52,7 +57,7 @@ class EmailSettings(BaseSettings):
     command_seconds: float = Field(default=30.0, gt=0, description="For the answer to a command.")
     data_seconds: float = Field(default=120.0, gt=0, description="For the answer after a mail's last byte.")
     greylist_seconds: float = Field(
-        default=300.0, ge=0, description="Wait after 450 and 451 before the next try; it doubles from try to try."
+        default=300.0, ge=0, description="Shortest wait after 450 and 451 before the next try."
     )
     unknown: Literal["again", "hold"] = Field(
         default="again",
@@ -111,22 +116,42 @@ class EmailSettings(BaseSettings):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def load_email_settings(**overrides: object) -> EmailSettings:
+def load_email_settings(stack: Settings | None = None, **overrides: object) -> EmailSettings:
     """The settings from the environment.
 
     Args:
+        stack: Says where the local stack keeps its state. Default: from the environment (`load_settings`).
         **overrides: Fields that win over the environment.
 
     Raises:
         ConfigError: A value doesn't fit; the message names each one, and never shows a password.
     """
     try:
-        return EmailSettings(**overrides)  # type: ignore[arg-type]
+        found = EmailSettings(**overrides)  # type: ignore[arg-type]
+        if found.model_fields_set & {"host", "port"}:
+            return found
+        mailbox = _mailbox(stack or load_settings())
+        return found if mailbox is None else EmailSettings(**{**overrides, **mailbox})  # type: ignore[arg-type]
     except ValidationError as error:
         raise ConfigError(
             f"The e-mail stream's settings can't be used: {'; '.join(_faults(error))}.",
             hint="Correct them in the environment.",
         ) from error
+
+
+def _mailbox(settings: Settings) -> dict[str, object] | None:
+    """Host and port of the local stack's mailbox, while it is up."""
+    try:
+        stack = json.loads((settings.state_dir / STACK_FILE).read_text(encoding="utf-8"))
+        host, _, port = stack["smtp_address"].rpartition(":")
+    except (FileNotFoundError, KeyError):
+        return None  # not up, or up without a mailbox
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{settings.state_dir / STACK_FILE} can't be read: {error}.",
+            hint="Run `tidemill down`, then `tidemill up`.",
+        ) from error
+    return {"host": host, "port": port}
 
 
 def _faults(error: ValidationError) -> list[str]:

@@ -9,10 +9,10 @@ from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import stream
 from tidemill.runtime.work import Work
 
-ATTEMPTS = 40
+RETRY = Retry(attempts=40, first=0.1, most=0.5)
 
 
-@stream("email.requested", name="email", order="none", retry=Retry(attempts=ATTEMPTS, first=0.1, most=0.5))
+@stream("email.requested", name="email", order="none", retry=RETRY)
 async def quick(event: Event[EmailRequested], work: Work) -> EmailSent:
     """Send the mail that one event asks for."""
-    return await send(event, work, ATTEMPTS)
+    return await send(event, work, RETRY)

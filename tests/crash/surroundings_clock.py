@@ -20,11 +20,13 @@ from pathlib import Path
 from random import Random
 
 from tests.crash.storm.field import Field, Nemesis
+from tests.integration.working import wait_until
 
 SOURCE = Path(__file__).with_name("surroundings_clock.c")
 OFFSET_VARIABLE = "TIDEMILL_STORM_CLOCK"
 OFFSET = struct.Struct("=q")
 STEPS_SECONDS = (-90, 90)
+BACK_SECONDS = 30.0
 LEAP_SECONDS = 2 * 3600
 """More than Kafka lets an event be ahead of its own clock (message.timestamp.after.max.ms, one hour)."""
 
@@ -117,6 +119,9 @@ def leap_the_clock(field: Field, luck: Random) -> str:
 def _off(field: Field, offset_seconds: int, seconds: float) -> str:
     with _clock(field).off(offset_seconds):
         time.sleep(seconds)
+    # All were ended by it, and come back one after another: healed is it with the last of them, or the next act could
+    # strike the only one that has any partitions.
+    wait_until(field.all_at_work, "each worker is back at work", BACK_SECONDS)
     return f"all workers, {offset_seconds:+d} s for {seconds:.1f} s"
 
 

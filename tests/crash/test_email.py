@@ -19,6 +19,7 @@ from tests.crash.hostile_relay import GONE, HostileRelay
 from tests.integration.smtp_server import smtp_server_in_thread
 from tests.integration.worker_program import Program, gone, tidemill_worker
 from tests.integration.working import ends, events, header, messages, prepare, wait_until
+from tidemill import delayed
 from tidemill.codec import Codec
 from tidemill.config import Settings
 from tidemill.contracts.registry import Registry
@@ -32,6 +33,7 @@ SECONDS = 60.0 + MAILS / 10
 CONCURRENCY = 16
 TEMPLATES = Path(__file__).parents[2] / "examples/email/templates"
 DEAD = EmailRequested.__contract__.dead_topic
+DELAYED = delayed.TOPIC
 SENT = EmailSent.__contract__.topic
 CONTEXT = (TEMPLATES / "welcome.context.json").read_text(encoding="utf-8")
 
@@ -76,7 +78,7 @@ def test_each_mail_goes_out_once_or_as_its_policy_says(
         with tidemill_worker(settings, tmp_path, *arguments, **more) as worker:
             publish(settings, asked)
             kills = kill_now_and_then(worker, relay)
-            wait_until(lambda: settled(settings) == asked.keys(), "each mail has an outcome", SECONDS)
+            await_outcomes(settings, asked)
             seconds = time.monotonic() - began
             told, dead = outcomes(settings)
             before = relay.copies
@@ -130,6 +132,19 @@ def kill_now_and_then(worker: Program, relay: HostileRelay) -> int:
         wait_until(lambda: len(worker.workers()) == 2, "both workers run", SECONDS)
         luck.choice(worker.workers()).kill()
     return KILLS
+
+
+def await_outcomes(settings: Settings, asked: dict[str, EmailRequested]) -> None:
+    """Wait until each mail was sent or became a dead letter; or fail with the ids of the others."""
+    deadline = time.monotonic() + SECONDS
+    while missing := asked.keys() - settled(settings):
+        if time.monotonic() > deadline:
+            by_the_clock = {header(message, "ce_id") for message in messages(settings, DELAYED)}
+            pytest.fail(
+                f"{len(missing)} mails have no outcome after {SECONDS:g} s: {sorted(missing)[:10]}; "
+                f"of these wait for a scheduler, which isn't there: {sorted(missing & by_the_clock)[:10]}"
+            )
+        time.sleep(0.1)
 
 
 def outcomes(settings: Settings) -> tuple[dict[str, EmailSent], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Runs `tidemill doctor` and `tidemill publish` in this process, with the settings of a test."""
+"""Runs `tidemill doctor`, `publish` and `cancel` in this process, with the settings of a test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from tidemill import Settings
-from tidemill.cli import doctor, publish
+from tidemill.cli import cancel, doctor, publish
 
 
 def command_environment(settings: Settings) -> dict[str, str]:
@@ -27,6 +27,7 @@ class Commands:
         self._app = typer.Typer(rich_markup_mode=None)
         self._app.command()(doctor.doctor)
         self._app.command()(publish.publish)
+        self._app.command()(cancel.cancel)
         self._environment = command_environment(settings)
 
     def __call__(self, *arguments: str, input: str | None = None, **environment: str) -> Result:

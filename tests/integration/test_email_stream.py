@@ -36,13 +36,13 @@ from tidemill.topics import apply, house_topics
 TEMPLATES = Path(__file__).parents[2] / "examples/email/templates"
 DEAD = EmailRequested.__contract__.dead_topic
 SENT = EmailSent.__contract__.topic
-ATTEMPTS = 3
+RETRY = Retry(attempts=3, first=0.1, most=0.2)
 
 
-@stream("email.requested", name="email", order="none", retry=Retry(attempts=ATTEMPTS, first=0.1, most=0.2))
+@stream("email.requested", name="email", order="none", retry=RETRY)
 async def quick(event: Event[EmailRequested], work: Work) -> EmailSent:
     """The stream with waits that a test can sit out."""
-    return await send(event, work, ATTEMPTS)
+    return await send(event, work, RETRY)
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import pytest
 
 from scheduler.log import read_log
-from scheduler.ownership.transactions import Fenced, Refused, Transactions, Writer
 from scheduler.topics import JOBS
 from tidemill import topics
 from tidemill.config import Settings
 from tidemill.errors import UnknownTopic
+from tidemill.transactions import Fenced, Refused, Transactions, Writer
 
 ID = "tests.schedule.jobs-0"
 

@@ -20,6 +20,7 @@ from tidemill.codec import SchemaNotCached
 from tidemill.config import load_settings
 from tidemill.errors import DecodeError, RegistryError
 from tidemill.event import Event
+from tidemill.events import JobProgress
 from tidemill.runtime.engine import Engine
 from tidemill.runtime.invoke import Invoke
 from tidemill.runtime.retry import Retry
@@ -75,12 +76,26 @@ class Sent:
         """Told to the next receipts, one each."""
         self.refusals: list[Exception] = []
         """Raised by the next attempts to publish or to bury."""
+        self.told: list[JobProgress] = []
+        """What was told of events, without a promise."""
+        self.ended: list[JobProgress] = []
+        """What was told of events as an output of theirs."""
 
-    async def publish(self, unit: Any, events: Any, outputs: Any, settled: Any) -> None:
+    @property
+    def offers(self) -> Sent:
+        return self
+
+    def offer(self, payload: JobProgress, cause: Event[Any]) -> None:
+        assert (payload.job, payload.event) == (cause.root, cause.id)
+        self.told.append(payload)
+
+    async def publish(self, unit: Any, events: Any, outputs: Any, settled: Any, *, series: str = "") -> None:
         if self.refusals:
             settled(unit, self.refusals.pop(0))
             return
-        self.published += [output.payload for output in outputs]
+        payloads = [output.payload for output in outputs]
+        self.ended += [payload for payload in payloads if isinstance(payload, JobProgress)]
+        self.published += [payload for payload in payloads if not isinstance(payload, JobProgress)]
         errors = [self.errors.pop(0) if self.errors else None for _ in outputs]
 
         def settle() -> None:

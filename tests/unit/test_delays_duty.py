@@ -12,12 +12,12 @@ import pytest
 from scheduler.delays.dispatch import Dispatch
 from scheduler.delays.duty import DelaysDuty
 from scheduler.delays.requests import Wish, read_answer, read_outcome, request_record
-from scheduler.destinations import Destinations
-from scheduler.ownership.transactions import Refused, Written
 from tests.unit.sample_message import SampleMessage
 from tidemill import delayed
 from tidemill.config import load_settings
+from tidemill.destinations import Destinations
 from tidemill.errors import BrokerUnreachable, EventTooLarge, NotAuthorized, TidemillError, UnknownTopic
+from tidemill.transactions import Refused, Written
 
 NOW = 1_800_000_000.0
 TOPICS = {"there", "other"}

@@ -58,8 +58,8 @@ async def attempt(relay: Relay, ledger: Ledger, number: int = 1, *, is_last: boo
             send=more.get("send", relay.send),
             once=ledger.once,
             policy="again",
-            attempt=number,
             is_last=is_last,
+            usual_wait_seconds=5.0 * 2 ** (number - 1),
             greylist_seconds=300,
         )
     )
@@ -119,8 +119,10 @@ async def test_everybody_refused_for_good_is_rejected_with_the_servers_words() -
         await attempt(Relay(a="550", b="553"), Ledger())
 
 
-@pytest.mark.parametrize(("number", "seconds"), [(1, 300), (2, 600), (3, 1200), (20, 4 * 3600)])
-async def test_greylisting_waits_longer_from_try_to_try(number: int, seconds: float) -> None:
+@pytest.mark.parametrize(("number", "seconds"), [(1, 300), (6, 300), (7, 320), (9, 1280)])
+async def test_greylisting_waits_a_few_minutes_at_least_and_as_any_other_failure_after_many_tries(
+    number: int, seconds: float
+) -> None:
     with pytest.raises(RetryAfter) as caught:
         await attempt(Relay(a="451"), Ledger(), number)
     assert caught.value.seconds == seconds

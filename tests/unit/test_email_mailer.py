@@ -39,7 +39,7 @@ async def undone(key: str, effect: Callable[[], Awaitable[Any]], *, policy: Any)
 
 async def sent(mailer: Mailer, asked: EmailRequested) -> EmailSent:
     try:
-        return await mailer.send(asked, event_id="e-1", time=NOON, once=undone, attempt=1, is_last=False)
+        return await mailer.send(asked, event_id="e-1", time=NOON, once=undone, is_last=False, usual_wait_seconds=5.0)
     finally:
         await mailer.close()
 

@@ -15,8 +15,9 @@ from tidemill.config import load_settings
 from tidemill.errors import NotAuthorized, StreamError
 from tidemill.event import Event
 from tidemill.runtime import retry_room
+from tidemill.runtime.outcomes import Waits
 from tidemill.runtime.retry import Retry
-from tidemill.runtime.retry_room import room_for_retries
+from tidemill.runtime.retry_room import kept_seconds, room_for_retries
 from tidemill.runtime.stream import Stream, stream
 from tidemill.topics import Topic
 
@@ -28,6 +29,11 @@ def declared(**options: Any) -> Stream:
     async def steps(event: Event[StepAsked]) -> None: ...
 
     return steps
+
+
+def rooms_of(streams: list[Stream]) -> dict[str, Waits]:
+    settings = load_settings(namespace="")
+    return room_for_retries(streams, settings, broker.cluster_metadata(settings), kept_seconds(streams, settings))
 
 
 @pytest.fixture
@@ -66,10 +72,10 @@ def refuse(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
 
 @pytest.mark.usefixtures("made")
 def test_a_handler_may_ask_for_half_of_what_the_topic_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    rooms = room_for_retries([declared()], load_settings(namespace=""))
+    rooms = rooms_of([declared()])
     assert (rooms["steps"].most_seconds, rooms["steps"].retry_topic) == (3.5 * DAY, None)
     kept(monkeypatch, -0.001)
-    assert room_for_retries([declared()], load_settings(namespace=""))["steps"].most_seconds == float("inf")
+    assert rooms_of([declared()])["steps"].most_seconds == float("inf")
 
 
 @pytest.mark.usefixtures("made")
@@ -78,24 +84,24 @@ def test_where_the_retention_may_not_be_read_the_contract_counts(monkeypatch: py
         raise NotAuthorized("Not for you.")
 
     monkeypatch.setattr(retry_room, "read_topics", refused)
-    assert room_for_retries([declared()], load_settings(namespace=""))["steps"].most_seconds == DAY / 2
+    assert rooms_of([declared()])["steps"].most_seconds == DAY / 2
 
 
 @pytest.mark.usefixtures("made")
 def test_a_policy_is_refused_by_what_its_events_wait_in_their_topic() -> None:
     patient = Retry(attempts=2000, first=600.0)
     with pytest.raises(StreamError, match="it could be deleted while it waits"):
-        room_for_retries([declared(retry=patient)], load_settings(namespace=""))
+        rooms_of([declared(retry=patient)])
     # Around by schedule.delayed it waits elsewhere.
-    room_for_retries([declared(retry=patient, order="none")], load_settings(namespace=""))
+    rooms_of([declared(retry=patient, order="none")])
     nowhere_else = Retry(attempts=2000, first=600.0, in_place=600.0)
     with pytest.raises(StreamError, match="it could be deleted while it waits"):
-        room_for_retries([declared(retry=nowhere_else, order="none")], load_settings(namespace=""))
-    room_for_retries([declared(retry=Retry(attempts=2000, first=600.0, expires=DAY))], load_settings(namespace=""))
+        rooms_of([declared(retry=nowhere_else, order="none")])
+    rooms_of([declared(retry=Retry(attempts=2000, first=600.0, expires=DAY))])
 
 
 def test_a_retry_topic_is_made_like_the_streams_own(made: list[Any]) -> None:
-    rooms = room_for_retries([declared(order="none")], load_settings(namespace=""))
+    rooms = rooms_of([declared(order="none")])
     (new,) = made
     assert rooms["steps"].retry_topic == new.topic == "tidemill.steps.retry"
     assert (new.num_partitions, new.replication_factor) == (12, 3)
@@ -104,7 +110,7 @@ def test_a_retry_topic_is_made_like_the_streams_own(made: list[Any]) -> None:
 
 
 def test_without_tries_nothing_comes_back(made: list[Any]) -> None:
-    room_for_retries([declared(order="none", retry=Retry(attempts=1))], load_settings(namespace=""))
+    rooms_of([declared(order="none", retry=Retry(attempts=1))])
     assert made == []
 
 
@@ -112,7 +118,7 @@ def test_without_tries_nothing_comes_back(made: list[Any]) -> None:
 def test_a_client_that_may_not_make_it_is_told_how_it_is_to_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, KafkaError.TOPIC_AUTHORIZATION_FAILED)
     with pytest.raises(NotAuthorized) as refused:
-        room_for_retries([declared(order="none")], load_settings(namespace=""))
+        rooms_of([declared(order="none")])
     said = str(refused.value)
     assert "steps gets its retries back on tidemill.steps.retry, which isn't there" in said
     assert "12 partitions, 3 copies and cleanup.policy=delete, max.message.bytes=" in said
@@ -121,4 +127,4 @@ def test_a_client_that_may_not_make_it_is_told_how_it_is_to_be_made(monkeypatch:
 @pytest.mark.usefixtures("made")
 def test_one_that_another_worker_has_just_made_is_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, KafkaError.TOPIC_ALREADY_EXISTS)
-    assert room_for_retries([declared(order="none")], load_settings(namespace=""))["steps"].retry_topic
+    assert rooms_of([declared(order="none")])["steps"].retry_topic

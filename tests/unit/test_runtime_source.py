@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from confluent_kafka import KafkaError, TopicPartition
@@ -96,8 +97,8 @@ class App:
 async def parts(monkeypatch: pytest.MonkeyPatch) -> tuple[Source, ScriptedConsumer, App, Engine]:
     consumer, app = ScriptedConsumer(), App()
     monkeypatch.setattr(Source, "_open", lambda self: consumer)
-    nothing: Any = None
-    engine = Engine(idle, nothing, nothing, nothing)
+    unused: Any = Mock()
+    engine = Engine(idle, unused, unused, unused)
     settings: Settings = load_settings(namespace="")
     anything: Any = app
     return Source(engine, anything, settings), consumer, app, engine

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -23,9 +28,14 @@ class SmallS3(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.objects: dict[str, tuple[bytes, str]] = {}
+        self.uploads: dict[str, tuple[dict[int, bytes], str]] = {}
         self.requests: list[str] = []
         self.misbehave: int | str | None = None
         self.conditional = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # whoever gives up hangs up
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -56,6 +66,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self._bad():
             return
+        if "list-type=2" in self.path:
+            self._list()
+            return
         found = self.server.objects.get(self.path)
         if found is None:
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
@@ -65,9 +78,55 @@ class _Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         self.do_GET()
 
+    def _list(self) -> None:
+        parts = urlsplit(self.path)
+        prefix = parse_qs(parts.query).get("prefix", [""])[0]
+        found = [(name.removeprefix(f"{parts.path}/"), body) for name, (body, _) in sorted(self.server.objects.items())]
+        contents = "".join(
+            f"<Contents><Key>{name}</Key><Size>{len(body)}</Size><ETag>1</ETag>"
+            "<LastModified>2026-11-24T08:00:00.000Z</LastModified></Contents>"
+            for name, body in found
+            if name.startswith(prefix)
+        )
+        self._answer(200, f"<ListBucketResult>{contents}<IsTruncated>false</IsTruncated></ListBucketResult>".encode())
+
+    def do_DELETE(self) -> None:
+        if not self._bad():
+            self.server.objects.pop(self.path, None)
+            self.server.uploads.pop(self.path.partition("uploadId=")[2], None)
+            self._answer(204)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        if self._bad():
+            return
+        path, _, query = self.path.partition("?")
+        if query.startswith("delete"):
+            names = re.findall(rb"<Key>(.*?)</Key>", body)
+            for name in names:
+                self.server.objects.pop(f"{path.rstrip('/')}/{name.decode()}", None)
+            deleted = b"".join(b"<Deleted><Key>%b</Key></Deleted>" % name for name in names)
+            self._answer(200, b"<DeleteResult>%b</DeleteResult>" % deleted)
+        elif query.startswith("uploads"):
+            upload = f"upload-{len(self.server.requests)}"
+            self.server.uploads[upload] = ({}, self.headers["Content-Type"])
+            self._answer(200, f"<R><Bucket>b</Bucket><Key>k</Key><UploadId>{upload}</UploadId></R>".encode())
+        else:
+            parts, content_type = self.server.uploads.pop(query.partition("uploadId=")[2])
+            self.server.objects[path] = (b"".join(parts[number] for number in sorted(parts)), content_type)
+            self._answer(200, b'<R><ETag>"1"</ETag></R>')
+
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self._bad():
+            return
+        asked = parse_qs(urlsplit(self.path).query)
+        if "partNumber" in asked:
+            if self.server.misbehave == "no parts":
+                self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+                return
+            self.server.uploads[asked["uploadId"][0]][0][int(asked["partNumber"][0])] = body
+            self._answer(200)
             return
         if self.headers.get("If-None-Match") == "*":
             if not self.server.conditional:
@@ -209,3 +268,66 @@ def test_a_cloud_without_an_account_is_a_matter_of_configuration(monkeypatch: py
 def test_a_store_in_memory_stays_in_its_process() -> None:
     with pytest.raises(StoreError, match="A store in memory can't be sent to another process"):
         pickle.dumps(_store("memory://"))
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/results", "s3://bucket", "memory://"])
+def test_files_go_up_and_come_down_and_are_listed_and_removed(s3: SmallS3, tmp_path: Path, url: str) -> None:
+    store = _store(url)
+    (tmp_path / "small").write_bytes(b"data")
+    large = os.urandom(20_000_000)
+    (tmp_path / "large").write_bytes(large)
+    small = store.put("a/small", tmp_path / "small", "text/plain")
+    written = store.put("a/b/large", tmp_path / "large", "video/mp4")
+    assert small.written
+    assert written.written
+    assert not store.put("a/b/large", tmp_path / "large", "video/mp4").written
+    assert store.fetch(written.uri, tmp_path / "back", 20_000_000) == 20_000_000
+    assert (tmp_path / "back").read_bytes() == large
+    assert {(info.uri, info.size_bytes) for info in store.list("a")} == {(small.uri, 4), (written.uri, 20_000_000)}
+    assert [info.uri for info in store.list("a/b")] == [written.uri]
+    assert list(store.list("a/sm")) == []
+    assert store.delete(written.uri)
+    assert not store.delete(written.uri)
+    assert [info.uri for info in store.list()] == [small.uri]
+
+
+def test_a_large_file_goes_up_in_parts_and_keeps_its_media_type(s3: SmallS3, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 20_000_000)
+    _store().put("large", tmp_path / "large", "video/mp4")
+    assert {name: (len(body), kind) for name, (body, kind) in s3.objects.items()} == {
+        "/bucket/results/large": (20_000_000, "video/mp4")
+    }
+    assert sum("partNumber" in request for request in s3.requests) == 3
+
+
+def test_an_upload_that_fails_half_way_shows_nothing(s3: SmallS3, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 20_000_000)
+    s3.misbehave = "no parts"
+    with pytest.raises(StoreError, match="refuses access to 's3://bucket/results/large'"):
+        _store().put("large", tmp_path / "large", "video/mp4")
+    assert s3.objects == {}
+
+
+def test_a_download_cut_short_leaves_no_file(s3: SmallS3, tmp_path: Path) -> None:
+    s3.objects["/uploads/a"] = (b"x" * 3_000_000, "image/jpeg")
+    s3.misbehave = "cut"
+    with pytest.raises(StoreUnavailable):
+        _store().fetch("s3://uploads/a", tmp_path / "a", 10_000_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_outside_the_store_is_listed_or_removed(s3: SmallS3) -> None:
+    s3.objects["/bucket/private/a"] = (b"x", "text/plain")
+    s3.objects["/bucket/results-old/a"] = (b"x", "text/plain")
+    s3.objects["/uploads/a"] = (b"x", "text/plain")
+    assert list(_store().list()) == []
+    for uri in ("s3://bucket/private/a", "s3://bucket/results-old/a", "s3://uploads/a", "s3://bucket/results"):
+        with pytest.raises(ForbiddenUri, match="lies outside the object store; only what is in it can be deleted"):
+            _store().delete(uri)
+    assert len(s3.objects) == 3
+
+
+def test_a_listing_without_an_answer_can_be_tried_again(s3: SmallS3) -> None:
+    s3.misbehave = 503
+    with pytest.raises(StoreUnavailable, match="didn't answer for 's3://bucket/results'"):
+        list(_store().list())

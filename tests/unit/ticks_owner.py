@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from scheduler.jobs.job import Job
-from scheduler.ownership.transactions import Refused, Written
 from scheduler.ticks.books import (
     ANSWER,
     Definition,
@@ -26,6 +25,7 @@ from tests.unit.sample_message import SampleMessage
 from tests.unit.ticks_samples import T0, codec, emitting
 from tidemill.errors import TidemillError
 from tidemill.events import ScheduleSkipped, ScheduleTick
+from tidemill.transactions import Refused, Written
 
 CODEC = codec()
 BOOKS = "unit.schedule.jobs"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidemill.cli import doctor, effects, publish, schemas, topics, up, worker
+from tidemill.cli import cancel, doctor, effects, publish, schemas, topics, up, worker
 from tidemill.cli.terminal import err, out
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def build() -> typer.Typer:
     app.command(epilog=doctor.EPILOG)(doctor.doctor)
     app.command(epilog=worker.EPILOG)(worker.worker)
     app.command(epilog=publish.EPILOG)(publish.publish)
+    app.command(epilog=cancel.EPILOG)(cancel.cancel)
     app.add_typer(topics.app, name="topics")
     app.add_typer(schemas.app, name="schemas")
     app.add_typer(effects.app, name="effects")

@@ -27,6 +27,7 @@ from tidemill.errors import ConfigError
 if TYPE_CHECKING:
     from tidemill.local import Stack
 
+KEPT = "; topics, schemas and mails are kept for the next `tidemill up`"
 EXIT_NOT_UP = 3  # as `systemctl status` does
 
 AfterStart = Callable[[Settings], Iterable[str]]
@@ -40,7 +41,7 @@ Not called with `--no-registry`: topics and schemas belong together."""
 UP_EXAMPLES = """
 \b
 Examples:
-  tidemill up                   one broker and a registry, until Ctrl-C
+  tidemill up                   Kafka, registry and mailbox, until Ctrl-C
   tidemill up --detach          the same, in the background
   tidemill up --brokers 3       three brokers: see what one's death does
 """
@@ -68,14 +69,19 @@ def up(
         int, typer.Option(min=0, max=65000, help="Port of the first broker, the next follow; 0: any free one.")
     ] = 9092,
     registry_port: Annotated[int, typer.Option(min=0, max=65000, help="Port of the registry; 0: any free one.")] = 8081,
+    smtp_port: Annotated[
+        int, typer.Option(min=0, max=65000, help="Where the mailbox takes mails; 0: any free one.")
+    ] = 1025,
+    mailbox_port: Annotated[int, typer.Option(min=0, max=65000, help="Where it shows them; 0: any free one.")] = 8025,
     any_port: Annotated[bool, typer.Option("--any-port", help="Free ports for everything.")] = False,
-    no_registry: Annotated[bool, typer.Option("--no-registry", help="Kafka alone; no topics are made.")] = False,
+    no_registry: Annotated[bool, typer.Option("--no-registry", help="No registry; no topics are made.")] = False,
+    no_mailbox: Annotated[bool, typer.Option("--no-mailbox", help="No mailbox.")] = False,
     kafka_java: Annotated[
         str | None, typer.Option(metavar="OPTIONS", help='Each broker\'s JVM options, e.g. "-Xmx1g -XX:+UseG1GC".')
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="Longest wait until all answer.")] = 90.0,
 ) -> None:
-    """Start a real Kafka and a schema registry on this machine."""
+    """Start a real Kafka, a schema registry and a mailbox on this machine."""
     from tidemill.local import Stack
     from tidemill.local.java import KAFKA_OPTIONS
 
@@ -91,6 +97,8 @@ def up(
                     kafka_port=0 if any_port else kafka_port,
                     registry_port=0 if any_port else registry_port,
                     with_registry=not no_registry,
+                    smtp_port=None if no_mailbox else 0 if any_port else smtp_port,
+                    mailbox_port=0 if any_port else mailbox_port,
                     detached=detach,
                     kafka_java=KAFKA_OPTIONS if kafka_java is None else tuple(shlex.split(kafka_java)),
                     timeout_seconds=timeout,
@@ -116,7 +124,7 @@ def up(
 
 @command
 def down(
-    wipe: Annotated[bool, typer.Option("--wipe", help="Also delete all local topics and schemas.")] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Also delete all local topics, schemas and mails.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before deleting.")] = False,
 ) -> None:
     """Stop the local stack."""
@@ -124,7 +132,7 @@ def down(
 
     settings = _settings_despite_damage()
     state_dir = settings.state_dir.absolute()
-    if wipe and not yes and not typer.confirm(f"Delete all topics and schemas in {state_dir}?", err=True):
+    if wipe and not yes and not typer.confirm(f"Delete all topics, schemas and mails in {state_dir}?", err=True):
         err.print("Nothing was changed.")
         return
     local.clean_up(settings)
@@ -136,9 +144,9 @@ def down(
     else:
         with TerminalProgress(err) as progress:
             stack.stop(wipe=wipe, progress=progress)
-        err.print("[green]✓[/] stopped" + ("" if wipe else "; topics and schemas are kept for the next `tidemill up`"))
+        err.print("[green]✓[/] stopped" + ("" if wipe else KEPT))
     if wipe:
-        err.print("[green]✓[/] deleted: topics, schemas and logs")
+        err.print("[green]✓[/] deleted: topics, schemas, mails and logs")
 
 
 @command
@@ -175,6 +183,8 @@ def describe(stack: Stack) -> dict[str, Any]:
         "kafka_version": known.kafka_version,
         "bootstrap_servers": stack.bootstrap_servers,
         "registry_url": stack.registry_url,
+        "smtp_address": stack.smtp_address,
+        "mailbox_url": stack.mailbox_url,
         "since": _iso(known.started_at),
         "detached": known.detached,
         "data_bytes": stack.data_bytes,
@@ -233,10 +243,13 @@ def _signals_as_interrupt() -> Iterator[None]:
 
 
 def _announce(stack: Stack, took_seconds: float, notes: Iterable[str]) -> None:
+    from tidemill.local.launch import listed
+
     if stack.started_here:
-        what = f"Kafka {stack.description.kafka_version}"
-        what += " and the schema registry are up" if stack.registry_url else " is up"
-        err.print(f"[green]✓[/] {what}, in {took_seconds:.1f} s")
+        what = [f"Kafka {stack.description.kafka_version}"]
+        what += ["the schema registry"] if stack.registry_url else []
+        what += ["the mailbox"] if stack.mailbox_url else []
+        err.print(f"[green]✓[/] {listed(what)} {'are' if len(what) > 1 else 'is'} up, in {took_seconds:.1f} s")
     else:
         err.print(f"[green]✓[/] up already, since {datetime.fromtimestamp(stack.description.started_at):%d %b %H:%M}")
     for note in notes:
@@ -244,13 +257,15 @@ def _announce(stack: Stack, took_seconds: float, notes: Iterable[str]) -> None:
     out.print(f"\n  [bold]Kafka[/]     {stack.bootstrap_servers}")
     if stack.registry_url:
         out.print(f"  [bold]registry[/]  {stack.registry_url}")
+    if stack.mailbox_url:
+        out.print(f"  [bold]mailbox[/]   {stack.mailbox_url}, mails to {stack.smtp_address}")
     out.print(f"  [bold]logs[/]      {_short(stack.log_dir)}\n", soft_wrap=True)
     _warn_of_other_addresses(stack)
     steps = {
         "tidemill doctor": "check that everything answers",
         "tidemill worker image": "start the image stream",
         "tidemill publish image.requested --help": "give it something to do",
-        "tidemill down": "stop (topics and schemas are kept)",
+        "tidemill down": "stop (topics, schemas and mails are kept)",
     }
     err.print("Next" + ("" if stack.description.detached else ", in another terminal") + ":")
     for step, purpose in steps.items():
@@ -280,7 +295,7 @@ def _stay(stack: Stack) -> None:
 def _stop(stack: Stack) -> None:
     with TerminalProgress(err) as progress:
         stack.stop(progress=progress)
-    err.print("[green]✓[/] stopped; topics and schemas are kept for the next `tidemill up`")
+    err.print(f"[green]✓[/] stopped{KEPT}")
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -304,6 +319,8 @@ def _show(report: dict[str, Any]) -> None:
     out.print(f"\nKafka     {report['bootstrap_servers']}")
     if report["registry_url"]:
         out.print(f"registry  {report['registry_url']}")
+    if report["mailbox_url"]:
+        out.print(f"mailbox   {report['mailbox_url']}, mails to {report['smtp_address']}")
     out.print(f"data      {report['data_bytes'] / 1e6:.1f} MB on disk")
     out.print(f"logs      {_short(report['log_dir'])}", soft_wrap=True)
     for each in report["programs"]:

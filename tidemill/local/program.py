@@ -1,4 +1,4 @@
-"""A Java program as a child process: start it, signal it, wait for it, and read the end of its log.
+"""A program of the stack as a child process: start it, signal it, wait for it, and read the end of its log.
 
 Relies on a mark in every command line (`-Dtidemill.stack=<id>`): a process is ours only if it carries it, so a process
 number that the system gave to somebody else is never signalled. Must never leave a stopped (SIGSTOP) process unkilled.

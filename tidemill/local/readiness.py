@@ -1,4 +1,4 @@
-"""Whether Kafka and the registry really answer: a metadata request, a GET on the API. An open port is not enough."""
+"""Whether Kafka, the registry and the mailbox really answer: a metadata request, a GET. An open port is not enough."""
 
 from __future__ import annotations
 
@@ -41,8 +41,22 @@ def registry_answers(registry_url: str, *, timeout_seconds: float = 2.0) -> bool
         registry_url: Address of the Confluent-compatible API.
         timeout_seconds: How long to wait for the answer.
     """
+    return _serves(f"{registry_url}/subjects", timeout_seconds)
+
+
+def mailbox_answers(mailbox_url: str, *, timeout_seconds: float = 2.0) -> bool:
+    """Whether the mailbox lists its mails; it does so only when its mail server listens.
+
+    Args:
+        mailbox_url: Address of its page.
+        timeout_seconds: How long to wait for the answer.
+    """
+    return _serves(f"{mailbox_url}/api/mails?limit=0", timeout_seconds)
+
+
+def _serves(url: str, timeout_seconds: float) -> bool:
     try:
-        with _direct.open(f"{registry_url}/subjects", timeout=timeout_seconds) as response:
+        with _direct.open(url, timeout=timeout_seconds) as response:
             return bool(response.status == 200)
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException):
         return False

@@ -37,6 +37,8 @@ class StackRecord:
         bootstrap_servers: Kafka's addresses.
         registry_url: The registry's address; None without one.
         programs: What runs.
+        smtp_address: Where the mailbox takes mails, host:port; None without one.
+        mailbox_url: Where it shows them.
     """
 
     stack_id: str
@@ -46,6 +48,8 @@ class StackRecord:
     bootstrap_servers: str
     registry_url: str | None
     programs: tuple[ProgramRecord, ...]
+    smtp_address: str | None = None
+    mailbox_url: str | None = None
 
 
 def write(path: Path, record: StackRecord) -> None:
@@ -54,10 +58,8 @@ def write(path: Path, record: StackRecord) -> None:
     Raises:
         LocalError: It can't be written; the old one is still there.
     """
-    content = asdict(record)
-    if record.registry_url is None:
-        del content["registry_url"]  # the settings' source takes what is there as an address
-    _replace_json(path, content)
+    # The settings' sources take what is there as an address.
+    _replace_json(path, {name: value for name, value in asdict(record).items() if value is not None})
 
 
 def read(path: Path) -> StackRecord | None:

@@ -1,6 +1,6 @@
-"""The local stack: a real Kafka and a real schema registry on 127.0.0.1, as one object.
+"""The local stack: a real Kafka, a real schema registry and a mailbox on 127.0.0.1, as one object.
 
-    with Stack.start(settings, kafka_port=0, registry_port=0) as stack:
+    with Stack.start(settings, kafka_port=0, registry_port=0, smtp_port=0, mailbox_port=0) as stack:
         publish(stack.settings)
 
 Relies on a file lock against two commands that start or stop it at once. Must never leave a program running after an
@@ -20,11 +20,11 @@ from filelock import FileLock, Timeout
 
 from tidemill.config import Settings
 from tidemill.errors import LocalError
-from tidemill.local import cache, java, kafka, program, record, registry, state_folder
+from tidemill.local import cache, java, kafka, mailbox, program, record, state_folder
 from tidemill.local.artifacts import PackageName, locked
 from tidemill.local.broker import Broker
 from tidemill.local.kafka import Node
-from tidemill.local.launch import Launched, Plan, PortStolen, launch
+from tidemill.local.launch import Launched, Plan, PortStolen, launch, record_of
 from tidemill.local.layout import Layout
 from tidemill.local.program import Running
 from tidemill.local.progress import Progress, Silent
@@ -62,6 +62,8 @@ class Stack:
         kafka_port: int = 9092,
         registry_port: int = 8081,
         with_registry: bool = True,
+        smtp_port: int | None = None,
+        mailbox_port: int = 8025,
         detached: bool = False,
         kafka_settings: Mapping[str, str] | None = None,
         kafka_java: tuple[str, ...] = java.KAFKA_OPTIONS,
@@ -69,20 +71,22 @@ class Stack:
         timeout_seconds: float = 90.0,
         progress: Progress | None = None,
     ) -> Stack:
-        """Start Kafka and the registry, and return when both answer. If they are up already, return those.
+        """Start Kafka, registry and mailbox, and return when all answer. If they are up already, return those.
 
         Args:
             settings: `state_dir` and `cache_dir` are used.
             brokers: Number of Kafka brokers; 3 gives replication 3 and min.insync.replicas 2.
             kafka_port: Port of the first broker, the next ones get the following; 0 for any free ones.
             registry_port: Port of the registry; 0 for any free one.
-            with_registry: False starts Kafka alone.
+            with_registry: False starts none.
+            smtp_port: Where the mailbox takes mails, `tidemill up` has 1025; 0 for any free one; None for no mailbox.
+            mailbox_port: Where it shows them; 0 for any free one.
             detached: True lets them outlive this process; otherwise they end with it, however it ends (on Linux; on
                 other systems the next start or stop finds and ends what a killed process left).
             kafka_settings: Further broker settings by Kafka's names; they win over ours.
             kafka_java: Memory and garbage collector of each broker, as JVM options.
             registry_java: The same for the registry.
-            timeout_seconds: Longest time from the start until both answer; fetching is not counted.
+            timeout_seconds: Longest time from the start until all answer; fetching is not counted.
             progress: Told of stages and of what is fetched.
 
         Returns:
@@ -101,6 +105,8 @@ class Stack:
             brokers=brokers,
             kafka_port=kafka_port,
             registry_port=registry_port if with_registry else None,
+            smtp_port=smtp_port,
+            mailbox_port=mailbox_port,
             detached=detached,
             kafka_settings=kafka_settings or {},
             kafka_java=kafka_java,
@@ -119,7 +125,7 @@ class Stack:
             stack_id = uuid.uuid4().hex
             launched = _launch(plan, layout, folders, stack_id, progress)
             try:
-                stack = _new_record(stack_id, launched, detached=detached)
+                stack = record_of(stack_id, launched, detached=detached)
                 record.write(layout.stack_file, stack)
                 return cls(settings, launched, stack, folders=folders, plan=plan)
             except BaseException:
@@ -149,7 +155,13 @@ class Stack:
             for name in _package_names(registry_port is not None)
         }
         plan = Plan(brokers=len(nodes), detached=found.detached)
-        stack = cls(settings, Launched(nodes, registry_port, running), found, folders=folders, plan=plan)
+        stack = cls(
+            settings,
+            Launched(nodes, registry_port, mailbox.ports_of(found), running),
+            found,
+            folders=folders,
+            plan=plan,
+        )
         stack.started_here = False
         return stack
 
@@ -164,6 +176,16 @@ class Stack:
         return self._record.registry_url
 
     @property
+    def smtp_address(self) -> str | None:
+        """Where the mailbox takes mails, host:port; None if it was started without."""
+        return self._record.smtp_address
+
+    @property
+    def mailbox_url(self) -> str | None:
+        """Where the mailbox shows its mails; None if it was started without."""
+        return self._record.mailbox_url
+
+    @property
     def settings(self) -> Settings:
         """The settings that it was started with, its addresses filled in."""
         addresses = {"bootstrap_servers": self.bootstrap_servers}
@@ -173,7 +195,7 @@ class Stack:
 
     @property
     def programs(self) -> list[Running]:
-        """Its programs: brokers first, then the registry."""
+        """Its programs: brokers first, then mailbox and registry."""
         return sorted(self._launched.running.values(), key=lambda each: each.name)
 
     @property
@@ -193,7 +215,7 @@ class Stack:
 
     @property
     def data_bytes(self) -> int:
-        """What topics, schemas and logs take on the disk."""
+        """What topics, schemas, mails and logs take on the disk."""
         return state_folder.disk_bytes(self._layout)
 
     @property
@@ -241,7 +263,7 @@ class Stack:
         """End all its programs; does nothing to those that have ended.
 
         Args:
-            wipe: Also delete topics, schemas and logs; objects in the object store stay.
+            wipe: Also delete topics, schemas, mails and logs; objects in the object store stay.
             timeout_seconds: How long they may take to end by themselves before SIGKILL.
             progress: Told of the stages.
 
@@ -256,7 +278,7 @@ class Stack:
                 # First, so that whoever watches it sees that its programs are meant to end. Nothing is written: a full
                 # disk must not keep anybody from stopping. If this process dies now, the marks tell what is left.
                 self._layout.stack_file.unlink()
-            progress.stage("Stopping Kafka and the schema registry" if self.registry_url else "Stopping Kafka")
+            progress.stage("Stopping the local stack")
             program.stop_all(self.programs, timeout_seconds)
             if ours:
                 shutil.rmtree(self._layout.temporary_dir, ignore_errors=True)
@@ -285,13 +307,15 @@ class Stack:
             raise LocalError(
                 "The local stack is up without a schema registry.", hint="`tidemill down`, then `tidemill up`."
             )
+        if plan.smtp_port is not None and self.smtp_address is None:
+            raise LocalError("The local stack is up without a mailbox.", hint="`tidemill down`, then `tidemill up`.")
         return self
 
     def _write_record(self) -> None:
         now = record.read(self._layout.stack_file)
         if now is not None and now.stack_id != self._record.stack_id:
             return  # another stack was started for this folder meanwhile
-        self._record = _new_record(
+        self._record = record_of(
             self._record.stack_id,
             self._launched,
             detached=self._record.detached,
@@ -301,7 +325,7 @@ class Stack:
 
 
 def wipe(settings: Settings) -> None:
-    """Delete the data of a stack that isn't up: topics, schemas and logs; objects in the object store stay.
+    """Delete the data of a stack that isn't up: topics, schemas, mails and logs; objects in the object store stay.
 
     Raises:
         LocalError: It is up, or files can't be deleted.
@@ -354,27 +378,3 @@ def _launch(plan: Plan, layout: Layout, folders: Mapping[str, Path], stack_id: s
             f"The state folder {layout.state_dir} can't be written: {error}.",
             hint="Make room or mend its permissions, or set TIDEMILL_STATE_DIR to another folder.",
         ) from error
-
-
-def _new_record(
-    stack_id: str, launched: Launched, *, detached: bool, started_at: float | None = None
-) -> record.StackRecord:
-    return record.StackRecord(
-        stack_id=stack_id,
-        kafka_version=locked("kafka").version,
-        started_at=started_at or time.time(),
-        detached=detached,
-        bootstrap_servers=kafka.bootstrap_servers(launched.nodes),
-        registry_url=None if launched.registry_port is None else registry.url(launched.registry_port),
-        programs=tuple(
-            record.ProgramRecord(
-                name=each.name,
-                title=each.title,
-                pid=each.pid,
-                port=each.port,
-                log=str(each.log),
-                started_at=program.started_at(each.pid),
-            )
-            for each in sorted(launched.running.values(), key=lambda each: each.name)
-        ),
-    )

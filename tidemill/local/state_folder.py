@@ -99,7 +99,7 @@ def end_leftovers(layout: Layout, progress: Progress) -> None:
 
 
 def delete(layout: Layout) -> None:
-    """Delete topics, schemas and logs.
+    """Delete topics, schemas, mails and logs.
 
     Raises:
         LocalError: Something can't be deleted.
@@ -117,7 +117,7 @@ def delete(layout: Layout) -> None:
 
 
 def disk_bytes(layout: Layout) -> int:
-    """What topics, schemas and logs take on the disk; Kafka's sparse index files count for what they hold."""
+    """What topics, schemas, mails and logs take on the disk; Kafka's sparse index files count for what they hold."""
     total = 0
     for folder in layout.data_dirs:
         for path in folder.rglob("*"):

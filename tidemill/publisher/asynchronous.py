@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
     from tidemill.config import Settings
+    from tidemill.jobs import Jobs, JobStatus
 
 MOST_REPORTS = 1_000
 """Answers of the broker that wait for the loop before `send` lets it take its turn."""
@@ -108,6 +109,7 @@ class AsyncPublisher:
         self._preparer, self._registry = preparer_for(settings, codec)
         self._settings = self._preparer.settings
         self._core = self._core_type(self._settings, kafka)
+        self._jobs: Jobs | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reports: deque[tuple[AsyncReceipt, TidemillError | None, Any]] = deque()
         self._woken = False
@@ -225,6 +227,22 @@ class AsyncPublisher:
                 # A callback's fault must not keep the other receipts from being settled.
                 logger.exception("the callback of event %s failed", receipt.id)
 
+    async def status(self, job_id: str) -> JobStatus | None:
+        """Where a job is; answers and raises as `Publisher.status`."""
+        return await asyncio.to_thread(self._reading().status, job_id)
+
+    async def wait(self, job_id: str, timeout: float | None = None) -> JobStatus:
+        """Wait until a job is done; answers and raises as `Publisher.wait`."""
+        return await self._reading().wait_async(job_id, timeout)
+
+    def _reading(self) -> Jobs:
+        if self._jobs is None:
+            # A service that only publishes needs no database.
+            from tidemill.jobs import Jobs
+
+            self._jobs = Jobs(self._settings)
+        return self._jobs
+
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until everything published so far is acknowledged; raises as `Publisher.flush`."""
         try:
@@ -240,6 +258,8 @@ class AsyncPublisher:
         finally:
             if self._registry is not None:
                 self._registry.close()
+            if self._jobs is not None:
+                self._jobs.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -17,6 +17,7 @@ from tidemill.publisher.receipt import Delivered
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
+    from tidemill.jobs import Jobs, JobStatus
 
 
 class Receipt:
@@ -109,6 +110,7 @@ class Publisher:
         self._preparer, self._registry = preparer_for(settings, codec)
         self._settings = self._preparer.settings
         self._core = self._core_type(self._settings, kafka)
+        self._jobs: Jobs | None = None
 
     def publish(
         self,
@@ -160,6 +162,43 @@ class Publisher:
                 self._core.producer.poll(0.05)
         return receipt
 
+    def status(self, job_id: str) -> JobStatus | None:
+        """Where a job is, as `tidemill tracker` has heard; the job's id is that of the event that it began with.
+
+        Returns:
+            Its state, progress, results and failures; None where nothing is known of it (yet).
+
+        Raises:
+            ConfigError: The extra `status` isn't installed, or `status_url` can't be used.
+            StatusUnavailable: There is no table of jobs, or its database doesn't answer.
+        """
+        return self._reading().status(job_id)
+
+    def wait(self, job_id: str, timeout: float | None = None) -> JobStatus:
+        """Wait until a job is done.
+
+        Args:
+            job_id: The id of the event that it began with: `receipt.id`.
+            timeout: Seconds to wait at most; None waits for ever.
+
+        Returns:
+            Its status; `result` is the payload of what came of it.
+
+        Raises:
+            JobFailed, JobCancelled: It ended so; says why.
+            JobUnfinished: Not in this time; also a TimeoutError.
+            ConfigError, StatusUnavailable: As `status`.
+        """
+        return self._reading().wait(job_id, timeout)
+
+    def _reading(self) -> Jobs:
+        if self._jobs is None:
+            # A service that only publishes needs no database.
+            from tidemill.jobs import Jobs
+
+            self._jobs = Jobs(self._settings)
+        return self._jobs
+
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything published so far is acknowledged.
 
@@ -179,6 +218,8 @@ class Publisher:
         finally:
             if self._registry is not None:
                 self._registry.close()
+            if self._jobs is not None:
+                self._jobs.close()
 
     def __enter__(self) -> Self:
         return self

@@ -10,32 +10,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tidemill.errors import DecodeError, HandlerCancelled, HandlerTimeout, RegistryError, TidemillError
+from tidemill.errors import DecodeError, RegistryError, TidemillError
 from tidemill.runtime.carried import Carried
 from tidemill.runtime.decoding import Decoding
 from tidemill.runtime.executors import StuckHandler
 from tidemill.runtime.facts import facts_of
 from tidemill.runtime.failure import as_failure
 from tidemill.runtime.finished import Ahead
+from tidemill.runtime.hearing import Hearing
 from tidemill.runtime.outcomes import Outcomes, Waits
 from tidemill.runtime.partition import Partition, Unit
 from tidemill.runtime.ready import Ready
 from tidemill.runtime.recorder import ALONE_FROM_DEATHS, MOST_DEATHS
-from tidemill.runtime.slot import Slot
+from tidemill.runtime.slots import Slots
 from tidemill.runtime.suspicion import Alone, Suspicion, died_of
+from tidemill.runtime.tasks import Tasks
+from tidemill.runtime.teller import Teller
 from tidemill.runtime.work import Output, as_outputs
 from tidemill.telemetry import get_logger
 
 if TYPE_CHECKING:
     from tidemill.codec import Codec
     from tidemill.event import Message
+    from tidemill.runtime.cancels import Cancels
     from tidemill.runtime.invoke import Invoke
     from tidemill.runtime.outputs import Outputs
     from tidemill.runtime.recall import Recall
     from tidemill.runtime.recorder import StreamRecorder
+    from tidemill.runtime.slot import Slot
     from tidemill.runtime.stream import Stream
 
 YIELD_EVERY = 64
@@ -55,6 +60,7 @@ class Engine:
         alone: Shared by the engines of a process.
         waits: Where and how long failed events may wait.
         recall: Fetches messages again that were let go meanwhile; None to keep all.
+        cancels: The cancelled jobs, for a stream that heeds them; shared by the engines of a process.
     """
 
     def __init__(
@@ -69,10 +75,10 @@ class Engine:
         alone: Alone | None = None,
         waits: Waits | None = None,
         recall: Recall | None = None,
+        cancels: Cancels | None = None,
     ) -> None:
         self.stream = stream
         self.parts: dict[tuple[str, int], Partition] = {}
-        self.slots: list[Slot] = []
         self.recycle = asyncio.Event()
         """Set when this process can't go on: a handler could not be stopped, or see `fault`."""
         self.fault: TidemillError | None = None
@@ -85,48 +91,46 @@ class Engine:
         self._carried = Carried(suspicion or Suspicion(), waits.retry_topic)
         self._alone = alone or Alone()
         self._alone.engines.append(self)
+        self._tracked = stream.tracked
+        self._cancels = cancels if stream.cancellable else None
         self._ready = Ready()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
-        self._stopped = False
         self._log = get_logger("stream").bind(stream=stream.name)
-        self._on_task_end = self._task_ended
+        self._tasks = Tasks(self.wind_up, self._log)
+        self._teller = Teller(stream, outputs.offers.offer)
         self._outcomes = Outcomes(
-            stream, waits, outputs, self._ready, self._spawn, self.wind_up, self._recorder, recall, self._log
+            stream,
+            waits,
+            outputs,
+            self._teller,
+            self._cancels,
+            self._ready,
+            self._tasks.spawn,
+            self.wind_up,
+            self._recorder,
+            recall,
+            self._log,
         )
+        self._slots = Slots(
+            stream, self._serve, self._tasks, self._outcomes, self._teller, self.wind_up, self._recorder
+        )
+        invoke.listener = Hearing(self._slots, self._teller, self._log)
 
     def start(self, concurrency: int) -> None:
         """Open so many slots."""
         for _ in range(concurrency):
-            self._open_slot()
-
-    def _open_slot(self) -> None:
-        slot = Slot(self._recorder.take_place() if self._recorder is not None else 0)
-        slot.task = asyncio.create_task(self._serve(slot), name=f"slot of {self.stream.name}")
-        slot.task.add_done_callback(self._on_task_end)
-        self.slots.append(slot)
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if task.cancelled():
-            error: BaseException | None = None if self._stopped else asyncio.CancelledError("by somebody else")
-        else:
-            error = task.exception()
-        if error is not None:
-            # A fault of this module, not of a handler: its unit stays unfinished, so nothing is committed past it.
-            self._log.critical("a task ended by an error of the runtime", exc_info=error)
-            self.wind_up()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._on_task_end)
+            self._slots.open()
 
     def wind_up(self, fault: TidemillError | None = None) -> None:
         """This process can't go on: start nothing more, let the rest finish, be replaced."""
         self.fault = self.fault or fault
         self._stopping = True
         self.recycle.set()
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Where its handlers run."""
+        return self._slots.all
 
     @property
     def finished(self) -> int:
@@ -141,7 +145,7 @@ class Engine:
     @property
     def is_at_work(self) -> bool:
         """Whether a handler runs in this very process."""
-        return self.stream.executor != "process" and any(slot.unit is not None for slot in self.slots)
+        return self.stream.executor != "process" and any(slot.unit is not None for slot in self._slots.all)
 
     def wake(self) -> None:
         """Look again what may start."""
@@ -213,12 +217,17 @@ class Engine:
         part = unit.part
         part.running += 1
         unit.started = time.monotonic()
+        if self._cancels and (why := self._cancels.why(unit)) is not None:
+            self._begin_not(unit, why)
+            return True
         events = self._decoding.at_once(unit.messages)
         if events is None:
             await self._examine(unit)
             return True
         unit.attempt += 1
-        work = self._invoke.work(unit.attempt) if self._invoke.wants_work else None
+        work = None
+        if self._invoke.wants_work:
+            slot.work = work = self._invoke.work(unit.attempt)
         error: BaseException | None = None
         outputs: list[Output] | None = None
         slot.deadline = unit.started + self.stream.timeout if self.stream.timeout is not None else float("inf")
@@ -236,7 +245,7 @@ class Engine:
         finally:
             slot.unit = None
         if slot.task.cancelling():
-            self._after_cancellation(slot, unit, error)
+            self._slots.settle_stopped(slot, unit, error)
             return False
         if isinstance(error, StuckHandler):
             self.wind_up()
@@ -244,11 +253,21 @@ class Engine:
             part.running -= 1
         elif error is not None:
             self._outcomes.fail(unit, as_failure(error))
-        elif outputs:
-            await self._outcomes.publish(unit, events, outputs)
         else:
-            self._outcomes.done(unit)
+            if unit.told or unit.attempt > 1 or self._tracked:
+                outputs = self._teller.ended(unit, events, outputs or [])
+            if outputs:
+                await self._outcomes.publish(unit, events, outputs)
+            else:
+                self._outcomes.done(unit)
         return True
+
+    def _begin_not(self, unit: Unit, why: str) -> None:
+        if unit.count > 1:
+            # Not all of a batch need be of that job.
+            self._outcomes.one_by_one(unit)
+        else:
+            self._outcomes.cancel(unit, why)
 
     async def _try_suspect(self, slot: Slot, unit: Unit) -> bool:
         """Try a unit that was in work when an earlier process died (`suspicion`)."""
@@ -263,31 +282,6 @@ class Engine:
                 return True
             self._log.warning("was in work when its worker died, runs alone", deaths=unit.deaths, **facts_of(unit))
             return await self._try(slot, unit)
-
-    def _after_cancellation(self, slot: Slot, unit: Unit, error: BaseException | None) -> None:
-        """Settle the unit of a handler that was told to stop, whatever it made of that, and replace its slot."""
-        if isinstance(error, StuckHandler):
-            self.wind_up()
-        if slot.left:
-            return  # The watch has done all this.
-        self._replace(slot)
-        if self._stopped or not unit.part.alive:
-            unit.part.running -= 1
-        elif slot.overdue_since:
-            late = HandlerTimeout(f"The handler ran longer than {self.stream.timeout:g} s and was stopped.")
-            late.__cause__ = error
-            self._outcomes.fail(unit, late)
-        else:
-            self._outcomes.fail(unit, HandlerCancelled("The handler cancelled the task it ran in."))
-
-    def _replace(self, slot: Slot) -> None:
-        self.slots.remove(slot)
-        if self._recorder is not None:
-            self._recorder.give_back(slot.place)
-        # However its task ends, as cancelled for instance: it is settled.
-        slot.task.remove_done_callback(self._on_task_end)
-        if not self._stopped:
-            self._open_slot()
 
     async def _examine(self, unit: Unit) -> None:
         """Decode with the registry's help; what can't be decoded becomes a dead letter, the rest is tried."""
@@ -308,34 +302,15 @@ class Engine:
         self._ready.put(unit)
 
     def check_deadlines(self, now: float, grace_seconds: float) -> None:
-        """Stop handlers whose time is over; give up on those that don't stop.
+        """As `Slots.look`."""
+        self._slots.look(now, grace_seconds)
 
-        Args:
-            now: time.monotonic().
-            grace_seconds: How long a handler may take to stop.
-        """
-        if self.stream.executor != "async":
-            return  # Threads and processes are stopped by their executors.
-        for slot in list(self.slots):
-            unit = slot.unit
-            if unit is None or now < slot.deadline:
-                continue
-            if not slot.overdue_since:
-                slot.overdue_since = now
-                slot.tell_to_stop()
-            elif now > slot.overdue_since + grace_seconds:
-                slot.left = True
-                self.wind_up()
-                self._replace(slot)
-                self._tasks.add(slot.task)
-                slot.task.add_done_callback(self._tasks.discard)
-                self._outcomes.fail(
-                    unit,
-                    StuckHandler(
-                        f"The handler ran longer than {self.stream.timeout:g} s and ignored that it was cancelled.",
-                        hint="Don't catch CancelledError without raising it again.",
-                    ),
-                )
+    def cancel(self) -> None:
+        """More jobs were cancelled: give up what waits of them and, where that can be, what runs."""
+        if self._cancels is not None:
+            cancels = self._cancels
+            self._slots.cancel(cancels)
+            self._outcomes.waiting.wake(lambda unit: cancels.why(unit) is not None)
 
     async def quiesce(self, parts: Sequence[Partition], wait_seconds: float) -> bool:
         """Start nothing more of these partitions, and wait for what runs.
@@ -360,10 +335,7 @@ class Engine:
                 continue
             part.lose()
             self._outcomes.waiting.drop(part)
-            for slot in self.slots:
-                if slot.unit is not None and slot.unit.part is part and not slot.lost:
-                    slot.lost = True
-                    slot.tell_to_stop()
+            self._slots.lose(part)
 
     def committable(self) -> list[Partition]:
         """Partitions of which something was done since the last commit; may be called from another thread."""
@@ -377,12 +349,12 @@ class Engine:
 
     async def stop(self) -> None:
         """End all slots and what still runs in them; what is not done stays uncommitted."""
-        self._stopping = self._stopped = True
+        self._stopping = True
         self._outcomes.waiting.drop_all()
         for part in self.parts.values():
             # An output that still waits would be told as a failure when it is given up.
             part.lose()
-        if tasks := [*(slot.task for slot in self.slots), *self._tasks]:
+        if tasks := [*self._slots.stop(), *self._tasks.stop()]:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=1)

@@ -13,6 +13,7 @@ from tidemill.runtime.work import Work
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
+    from tidemill.runtime.progress import Listener, ProgressReport
     from tidemill.runtime.stream import Stream
 
 EFFECTS_CLOSE_SECONDS = 1.0
@@ -40,6 +41,8 @@ class Invoke:
     def __init__(self, stream: Stream, settings: Settings, concurrency: int) -> None:
         self._stream = stream
         self._settings = settings
+        self.listener: Listener | None = None
+        """Who gets what handlers say with `Work.progress`."""
         self._pool: _Stoppable | None = None
         # A process makes its outputs there; its Work always goes along.
         self.wants_work = stream.takes_work or stream.executor == "process"
@@ -57,7 +60,7 @@ class Invoke:
 
     def __call__(self, events: list[Event[Any]], work: Work | None) -> Awaitable[Any]:
         if work is not None and self._effects is not None:
-            work.provide(self._effects, events[0] if self._stream.batch is None else None)
+            work.provide(self._effects, events[0] if self._stream.batch is None else None, self.listener)
         return self._call(events, work)
 
     def _choose(self, concurrency: int) -> Call:
@@ -73,7 +76,7 @@ class Invoke:
 
             def in_process(events: list[Event[Any]], work: Work | None) -> Awaitable[Any]:
                 assert work is not None
-                return processes.run(arguments(events), work)
+                return processes.run(arguments(events), work, self._hear)
 
             return in_process
         if stream.executor == "thread":
@@ -96,6 +99,10 @@ class Invoke:
             return _finish(handler(arguments(events)))
 
         return inline
+
+    def _hear(self, work: Work, report: ProgressReport) -> None:
+        if self.listener is not None:
+            self.listener.take(work, report)
 
     def stop(self) -> None:
         """End the pool, if there is one, and take leave of the ledger of effects."""

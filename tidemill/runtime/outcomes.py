@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill import delayed
 from tidemill.errors import EffectUnderWay, LedgerUnavailable, TidemillError
+from tidemill.event import Event
 from tidemill.runtime.burial import bury, hold_seconds, put_off
 from tidemill.runtime.error_text import brief
 from tidemill.runtime.executors import ExecutorFault, StuckHandler
@@ -29,12 +30,13 @@ from tidemill.runtime.waiting import Waiting
 if TYPE_CHECKING:
     import structlog
 
-    from tidemill.event import Event
+    from tidemill.runtime.cancels import Cancels
     from tidemill.runtime.outputs import Outputs
     from tidemill.runtime.ready import Ready
     from tidemill.runtime.recall import Recall
     from tidemill.runtime.recorder import StreamRecorder
     from tidemill.runtime.stream import Stream
+    from tidemill.runtime.teller import Teller
     from tidemill.runtime.work import Output
 
 
@@ -55,6 +57,8 @@ class Outcomes:
         stream: Its retry policy counts.
         waits: Where and how long its events may wait.
         outputs: Publishes what its handler returns, and dead letters.
+        teller: Tells of events that wait for their next try.
+        cancels: The jobs whose events are not tried again; None where the stream heeds none.
         ready: Where units go that may start again.
         spawn: Runs a coroutine beside the slots, and looks after it.
         give_up: Called where this process can't go on, with the reason if none like it could.
@@ -68,6 +72,8 @@ class Outcomes:
         stream: Stream,
         waits: Waits,
         outputs: Outputs,
+        teller: Teller,
+        cancels: Cancels | None,
         ready: Ready,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         give_up: Callable[[TidemillError | None], None],
@@ -79,6 +85,8 @@ class Outcomes:
         """Events done since the start, dead letters included."""
         self._stream = stream
         self._outputs = outputs
+        self._teller = teller
+        self._cancels = cancels
         self._ready = ready
         self._spawn = spawn
         self._give_up = give_up
@@ -140,7 +148,7 @@ class Outcomes:
         """Whether a unit has still to wait for the try that an earlier owner has put off; then it does wait."""
         held = unit.part.held.get(unit.offset) if unit.part.held else None
         left_seconds = held.left_seconds(time.time()) if held is not None else 0.0
-        if not left_seconds:
+        if not left_seconds or self._why_cancelled(unit) is not None:
             return False
         self.waiting.put(unit, left_seconds)
         return True
@@ -153,6 +161,8 @@ class Outcomes:
             self._log.critical("handlers can't be run", **facts_of(unit), error=brief(error))
             unit.part.running -= 1
             self._give_up(error)
+        elif unit.count == 1 and (why := self._why_cancelled(unit)) is not None:
+            self.cancel(unit, why)
         elif isinstance(error, LedgerUnavailable | EffectUnderWay):
             # Nothing was done, and it is nobody's fault here.
             unit.attempt -= 1
@@ -172,10 +182,14 @@ class Outcomes:
             self._log.warning(
                 "failed, will try again", **facts_of(unit), error=brief(error), in_seconds=in_seconds, **way
             )
+            self._teller.waiting(unit, wait, error)
             if around:
                 self._spawn(self._put_off(unit, wait))
             else:
                 self._hold_in_place(unit, wait)
+
+    def _why_cancelled(self, unit: Unit) -> str | None:
+        return self._cancels.why(unit) if self._cancels else None
 
     def _wait_seconds(self, unit: Unit, error: Exception) -> float | None:
         retry, age_seconds = self._stream.retry, 0.0
@@ -223,7 +237,34 @@ class Outcomes:
         delay = hold_seconds(unit.holds)
         unit.holds += 1
         self._log.error(what, **facts_of(unit), error=brief(error), in_seconds=delay)
+        self._teller.waiting(unit, delay, error)
         self._try_later(unit, delay)
+
+    def cancel(self, unit: Unit, why: str) -> None:
+        """Its job is cancelled: say so, and when that is acknowledged it is done. A unit of one message.
+
+        Args:
+            unit: It isn't begun, or its handler was stopped.
+            why: Who asked for it, and why.
+        """
+        self._spawn(self._cancel(unit, why))
+
+    async def _cancel(self, unit: Unit, why: str) -> None:
+        event: Event[Any] = Event.received(None, unit.messages[0])
+        said = self._teller.as_output(event, unit, "cancelled", error=why)
+
+        def published(unit: Unit, error: Exception | None) -> None:
+            if not unit.part.alive:
+                unit.part.running -= 1
+            elif error is None:
+                self._log.info("cancelled", **facts_of(unit), why=why)
+                self._settle(unit)
+            elif is_held(error):
+                self.hold(unit, "that an event is cancelled can't be told, it waits", error)
+            else:
+                self.bury(unit, error, unit.attempt)
+
+        await self._outputs.publish(unit, [event], [said], published, series="cancelled:")
 
     def bury(self, unit: Unit, error: Exception, attempts: int) -> None:
         """Write the dead letter of a unit of one message; it counts as finished once that is acknowledged."""

@@ -9,9 +9,11 @@ from tidemill import delayed
 from tidemill.broker import HEADROOM_BYTES
 from tidemill.errors import BrokerError, RegistryError, SchemaNotRegistered, TidemillError
 from tidemill.event import Event, derived_id
-from tidemill.publisher import AsyncPublisher, AsyncReceipt
+from tidemill.events import JobProgress
+from tidemill.publisher import AsyncReceipt
 from tidemill.publisher.preparing import Preparer
 from tidemill.runtime.deadletter import dead_letter
+from tidemill.runtime.offers import OfferingPublisher, Offers
 from tidemill.runtime.retry_route import put_off, retry_topic
 from tidemill.runtime.work import Output
 
@@ -43,13 +45,14 @@ class Outputs:
         stream: The stream; its name is part of the derived ids.
         settings: Addresses, namespace, limits.
         codec: Encodes the payloads.
+        is_heard: Whether there is a topic for what is offered.
     """
 
-    def __init__(self, stream: Stream, settings: Settings, codec: Codec) -> None:
+    def __init__(self, stream: Stream, settings: Settings, codec: Codec, *, is_heard: bool = True) -> None:
         self._stream = stream
         self._settings = settings
         self._preparer = Preparer(settings, codec)
-        self._publisher = AsyncPublisher(
+        self._publisher = OfferingPublisher(
             settings,
             codec=codec,
             kafka={
@@ -57,6 +60,8 @@ class Outputs:
                 "message.max.bytes": settings.max_event_bytes + HEADROOM_BYTES,
             },
         )
+        self.offers = Offers(self._publisher, self._preparer, stream.name, is_heard=is_heard)
+        """For what may as well be lost."""
         self._dead_topic = settings.qualified(stream.payload.__contract__.dead_topic)
 
     async def publish(
@@ -65,6 +70,8 @@ class Outputs:
         events: list[Event[Any]],
         outputs: list[Output],
         settled: Callable[[Unit, Exception | None], None],
+        *,
+        series: str = "",
     ) -> None:
         """Send the outputs of a unit; `settled` is called once, on the loop, when the broker has answered for all.
 
@@ -73,9 +80,10 @@ class Outputs:
             events: The event handled, or those of the batch.
             outputs: What was returned.
             settled: Called with the unit, and with the reason if one of the outputs isn't there.
+            series: Tells the ids of outputs that no handler has returned from those of the ones that it may have.
         """
         try:
-            await self._send(unit, events, outputs, settled)
+            await self._send(unit, events, outputs, settled, series)
         except Exception as error:  # noqa: BLE001 - told to whoever waits, as what the broker refuses
             unit.error = unit.error or error
             if unit.pending == 0:
@@ -87,6 +95,7 @@ class Outputs:
         events: list[Event[Any]],
         outputs: list[Output],
         settled: Callable[[Unit, Exception | None], None],
+        series: str,
     ) -> None:
         for output in outputs:
             await self._publisher.ready_for(type(output.payload))
@@ -102,7 +111,7 @@ class Outputs:
                     subject=output.subject,
                     headers=output.headers,
                     cause=cause,
-                    event_id=derived_id(cause.id, f"{self._stream.name}:{index}"),
+                    event_id=derived_id(cause.id, f"{self._stream.name}:{series}{index}"),
                     delay=output.delay,
                     at=output.at,
                 )
@@ -124,13 +133,14 @@ class Outputs:
                 raise
 
     async def prepare(self) -> None:
-        """Look up the schemas of what the stream says it returns, and connect, so that the first output doesn't wait.
+        """Look up the schemas of what the stream publishes, as it says, and connect, so that none of it has to wait.
 
         Raises:
             SchemaNotRegistered, RegistryError: The registry doesn't know one of them, or doesn't answer.
         """
         self._publisher.open()
-        for cls in self._stream.outputs:
+        told = (JobProgress,) if self._stream.cancellable or self._stream.tracked else ()
+        for cls in (*self._stream.outputs, *told):
             await self._publisher.ready_for(cls)
 
     async def bury(self, message: Message, error: BaseException, attempts: int) -> None:
@@ -161,6 +171,7 @@ class Outputs:
 
     async def close(self, timeout_seconds: float) -> None:
         """Deliver what is on its way, then stop; raises NotDelivered where that fails."""
+        self.offers.close()
         await self._publisher.close(timeout_seconds)
 
 

@@ -41,6 +41,7 @@ class Unit:
         "pending",
         "size",
         "started",
+        "told",
     )
 
     def __init__(
@@ -63,6 +64,7 @@ class Unit:
         self.holds = 0
         """How often it was put off because the registry was away; no try counts for that."""
         self.started = 0.0
+        self.told = 0.0  # Both by time.monotonic(): when its try began, when anything was told of it (`teller`).
 
 
 def units_of(part: Partition, messages: Sequence[Message], *, batch: int | None, ordered: bool) -> list[Unit]:

@@ -35,12 +35,16 @@ KEPT_FOR_EVER_MS = timedelta(days=30) // timedelta(milliseconds=1)
 MAKE_SECONDS = 15.0
 
 
-def room_for_retries(streams: Sequence[Stream], settings: Settings) -> dict[str, Waits]:
+def room_for_retries(
+    streams: Sequence[Stream], settings: Settings, metadata: ClusterMetadata, kept: dict[str, float]
+) -> dict[str, Waits]:
     """Where and how long the events of each stream may wait; makes the retry topics that are missing.
 
     Args:
         streams: Whose events.
-        settings: Address and namespace; the streams' own topics are there.
+        settings: Address and namespace.
+        metadata: The cluster's; the streams' own topics are in it.
+        kept: As `kept_seconds`.
 
     Returns:
         By the stream's name.
@@ -50,8 +54,6 @@ def room_for_retries(streams: Sequence[Stream], settings: Settings) -> dict[str,
         NotAuthorized: A retry topic is missing, and this client may not make it; says how it is to be made.
         BrokerError: The cluster can't be asked, or refuses to make it.
     """
-    kept = _kept_seconds(streams, settings)
-    metadata = broker.cluster_metadata(settings)
     rooms = {}
     for stream in streams:
         most_seconds = kept[stream.topic] * SHARE_OF_RETENTION
@@ -83,8 +85,12 @@ def _span(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds))) if seconds < timedelta.max.total_seconds() else f"{seconds:g} s"
 
 
-def _kept_seconds(streams: Sequence[Stream], settings: Settings) -> dict[str, float]:
-    """How long each stream's topic keeps events, by the topic's name without its namespace."""
+def kept_seconds(streams: Sequence[Stream], settings: Settings) -> dict[str, float]:
+    """How long each stream's topic keeps events, by the topic's name without its namespace.
+
+    Raises:
+        BrokerError: The cluster can't be asked.
+    """
     names = {stream.topic: settings.qualified(stream.topic) for stream in streams}
     try:
         there = read_topics(settings, names.values())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tidemill.runtime.partition import Unit
+    from tidemill.runtime.work import Work
 
 
 class Slot:
@@ -17,7 +18,7 @@ class Slot:
     3.13 keeps it pending through `uncancel`). Another slot takes its place.
     """
 
-    __slots__ = ("deadline", "left", "lost", "overdue_since", "place", "task", "unit")
+    __slots__ = ("deadline", "left", "lost", "overdue_since", "place", "task", "unit", "work")
 
     task: asyncio.Task[None]
 
@@ -26,10 +27,12 @@ class Slot:
         """Its place in the recorder, if there is one."""
         self.unit: Unit | None = None
         """The unit whose handler runs right now."""
+        self.work: Work | None = None
+        """The Work of that handler, or of the last one."""
         self.deadline = 0.0
         """When its handler's time is over (time.monotonic())."""
         self.overdue_since = 0.0
-        """When its handler was told to stop for its time limit; 0 if it wasn't."""
+        """When its handler was told to stop for its time limit or a cancelled job; 0 if it wasn't."""
         self.lost = False
         """Its handler was told to stop because its partition was lost."""
         self.left = False

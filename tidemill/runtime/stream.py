@@ -45,6 +45,8 @@ class Stream:
     room_bytes: int
     memory_bytes: int | None
     log_each: bool
+    cancellable: bool
+    tracked: bool
     reference: str = field(repr=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -80,6 +82,8 @@ def stream(
     room_bytes: int = 8 * 1024 * 1024,
     memory_bytes: int | None = None,
     log_each: bool | None = None,
+    cancellable: bool = False,
+    tracked: bool = False,
 ) -> Callable[[Callable[..., Any]], Stream]:
     """Declare a stream: a function over the events of one type.
 
@@ -105,6 +109,10 @@ def stream(
         room_bytes: Bytes in hand per partition before fetching from it pauses.
         memory_bytes: Most memory that one process of `executor="process"` may take (data segment; Linux).
         log_each: Log every finished event at level info instead of debug; default: for `thread` and `process`.
+        cancellable: Heed `job.cancel`: events of a cancelled job aren't begun, and what runs is stopped where that is
+            possible.
+        tracked: Tell on `job.progress` of every event that is finished and for which nothing was returned; by default
+            only of those that took their time.
 
     Raises:
         StreamError: The declaration makes no sense; says what was found and what would do.
@@ -179,6 +187,8 @@ def stream(
             room_bytes=room_bytes,
             memory_bytes=memory_bytes,
             log_each=chosen in ("thread", "process") if log_each is None else log_each,
+            cancellable=cancellable,
+            tracked=tracked,
             reference=where,
         )
 

@@ -6,6 +6,7 @@ Runs on the event loop. What must outlive the worker is kept by the partition, w
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ class Waiting:
         """Units of a partition that wait for longer than so many seconds still."""
         after = asyncio.get_running_loop().time() + seconds
         return [unit for unit, timer in self._timers.items() if unit.part is part and timer.when() > after]
+
+    def wake(self, is_meant: Callable[[Unit], bool]) -> None:
+        """Let units start at once, those that are meant."""
+        for unit in [unit for unit in self._timers if is_meant(unit)]:
+            self._timers.pop(unit).cancel()
+            self._ready.put(unit)
 
     def drop(self, part: Partition) -> None:
         """Forget the units of a partition that went elsewhere; a long wait would keep their bytes as long."""

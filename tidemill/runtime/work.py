@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from tidemill.config import Settings
 from tidemill.contracts.contract import Payload
-from tidemill.errors import EffectError
+from tidemill.errors import EffectError, StreamError
 from tidemill.event import Event
 from tidemill.publisher.preparing import UserHeaders
+from tidemill.runtime.progress import ProgressReport, Thinned
 
 if TYPE_CHECKING:
     from tidemill.runtime.effects.entry import EffectName
     from tidemill.runtime.effects.stream_effects import StreamEffects
+    from tidemill.runtime.progress import Listener
 
 R = TypeVar("R")
+_first_report = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +65,20 @@ class Work:
     _effects: StreamEffects | None = field(default=None, init=False, repr=False, compare=False)
     _event: Event[Any] | None = field(default=None, init=False, repr=False, compare=False)
     _used: set[EffectName] | None = field(default=None, init=False, repr=False, compare=False)
+    _listener: Listener | None = field(default=None, init=False, repr=False, compare=False)
+    _thinned: Thinned | None = field(default=None, init=False, repr=False, compare=False)
+    _reported: list[ProgressReport] | None = field(default=None, init=False, repr=False, compare=False)
+    _is_cancelled: bool = field(default=False, init=False, repr=False, compare=False)
 
-    def provide(self, effects: StreamEffects, event: Event[Any] | None) -> None:
-        """Make `once` work; done by whoever runs the handler, where it runs.
+    def provide(self, effects: StreamEffects, event: Event[Any] | None, listener: Listener | None = None) -> None:
+        """Make `once` work, and `progress` heard; done by whoever runs the handler, where it runs.
 
         Args:
             effects: The stream's, in this process.
             event: The event handled; None for a batch.
+            listener: Who gets what is said with `progress`; None to keep it in `reported`.
         """
-        self._effects, self._event = effects, event
+        self._effects, self._event, self._listener = effects, event, listener
 
     @overload
     def once(
@@ -127,6 +136,68 @@ class Work:
         if self._used is None:
             self._used = set()
         return self._effects.once(event, key, effect, policy, remaining_seconds=self.remaining_seconds, used=self._used)
+
+    def progress(
+        self,
+        done: int | None = None,
+        total: int | None = None,
+        *,
+        unit: str | None = None,
+        note: str | None = None,
+        event: Event[Any] | None = None,
+    ) -> None:
+        """Say how far the work is, for people who wait for it.
+
+        May be called thousands of times a second, from any thread of the handler's process: the first report is passed
+        on at once, then the latest one every half second. It never waits, and fails for no reason of Kafka's.
+
+            for done, row in enumerate(rows, start=1):
+                work.progress(done, len(rows), unit="rows")
+
+        Args:
+            done: How much is done, in units of `unit`.
+            total: How much there is to do; None where nobody knows.
+            unit: What is counted, e.g. `rows`.
+            note: What it is at, for a person.
+            event: In handlers of batches: whose progress it is.
+
+        Raises:
+            StreamError: In a handler of batches: `event` is missing.
+        """
+        about = event if event is not None else self._event
+        report = ProgressReport(done, total, unit, note, about.id if about is not None else None)
+        if self._listener is None:
+            if self._reported is None:
+                self._reported = []
+            self._reported.append(report)
+            return
+        if about is None:
+            raise StreamError(
+                "In a handler of batches progress needs its event.", hint="Write work.progress(..., event=event)."
+            )
+        thinned = self._thinned
+        if thinned is None:
+            with _first_report:
+                thinned = self._thinned = self._thinned or Thinned(self, self._listener)
+        thinned.put(report)
+
+    @property
+    def reported(self) -> list[ProgressReport]:
+        """What was said with `progress`, where no worker listens: in tests of handlers."""
+        return list(self._reported or ())
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has cancelled the job meanwhile; only with `@stream(..., cancellable=True)`.
+
+        For handlers in threads, which nobody can stop. One that gives up raises an exception, whichever: the event is
+        not tried again then. What one returns is published as ever.
+        """
+        return self._is_cancelled
+
+    def cancel(self) -> None:
+        """Make `is_cancelled` true; done by the worker, and by tests of handlers."""
+        self._is_cancelled = True
 
     def emit(
         self,

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 from tidemill.codec import Codec
 from tidemill.contracts.registry import Registry
 from tidemill.errors import TidemillError
-from tidemill.runtime.app import FeedingApp
-from tidemill.runtime.checks import check_topics
+from tidemill.runtime.cancel_reader import CancelReader
+from tidemill.runtime.cancels import Cancels
+from tidemill.runtime.checks import check_topics, is_heard
 from tidemill.runtime.engine import Engine
 from tidemill.runtime.invoke import Invoke
 from tidemill.runtime.outputs import Outputs
 from tidemill.runtime.recall import Recall
-from tidemill.runtime.retry_room import room_for_retries
+from tidemill.runtime.retry_room import kept_seconds, room_for_retries
 from tidemill.runtime.source import Source
 from tidemill.runtime.suspicion import Alone, Suspicion
 from tidemill.runtime.watch import Watch
@@ -28,6 +29,7 @@ from tidemill.telemetry import get_logger
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
+    from tidemill.runtime.app import FeedingApp
     from tidemill.runtime.recorder import Recorder, Suspect
     from tidemill.runtime.stream import Stream
 
@@ -90,6 +92,7 @@ class Worker:
         self._suspects = suspects
         self._registry = Registry(settings)
         self._running: list[Running] = []
+        self._cancel_reader: CancelReader | None = None
         self._stop = asyncio.Event()
         self._deadline: threading.Timer | None = None
         self._ends_at = float("inf")
@@ -120,6 +123,8 @@ class Worker:
             # After a drain there is nothing left; else a start has failed, or this coroutine is cancelled.
             await asyncio.gather(*(self._leave(running) for running in self._running), return_exceptions=True)
             watch.cancel()
+            if self._cancel_reader is not None:
+                await asyncio.to_thread(self._cancel_reader.stop)
             self._registry.close()
             if self._deadline is not None:
                 self._deadline.cancel()
@@ -155,14 +160,22 @@ class Worker:
         os._exit(self._hard_status)
 
     async def _start(self) -> None:
-        await asyncio.to_thread(check_topics, self._streams, self._settings)
-        rooms = await asyncio.to_thread(room_for_retries, self._streams, self._settings)
+        loop = asyncio.get_running_loop()
+        checked = loop.run_in_executor(None, check_topics, self._streams, self._settings)
+        looked_up = loop.run_in_executor(None, kept_seconds, self._streams, self._settings)
+        # Half of all that a worker imports, while the cluster answers.
+        from tidemill.runtime.app import FeedingApp
+
+        metadata, kept = await asyncio.gather(checked, looked_up)
+        is_told = is_heard(metadata, self._settings)
+        rooms = await asyncio.to_thread(room_for_retries, self._streams, self._settings, metadata, kept)
         codec = Codec(self._registry)
         alone = Alone()
+        cancels = self._follow_cancels(codec)
         for number, stream in enumerate(self._streams, start=1):
             concurrency = self._concurrency or stream.concurrency
             invoke = Invoke(stream, self._settings, concurrency)
-            outputs = Outputs(stream, self._settings, codec)
+            outputs = Outputs(stream, self._settings, codec, is_heard=is_told)
             recall = Recall(self._settings, stream.group, asyncio.get_running_loop())
             engine = Engine(
                 stream,
@@ -174,6 +187,7 @@ class Worker:
                 alone=alone,
                 waits=rooms[stream.name],
                 recall=recall,
+                cancels=cancels,
             )
             self._engines.append(engine)
             app = FeedingApp(stream, self._settings, engine.feed)
@@ -184,13 +198,42 @@ class Worker:
             await app.start()
             # One more than there are processes: an event that is decoded and waits, so that none of them idles.
             engine.start(concurrency + (1 if stream.executor == "process" else 0))
+        if self._cancel_reader is not None and not await self._has_caught_up(self._cancel_reader):
+            return
         for running in self._running:
             running.source.start()
+
+    def _follow_cancels(self, codec: Codec) -> Cancels | None:
+        if not any(stream.cancellable for stream in self._streams):
+            return None
+        cancels = Cancels()
+
+        def take(jobs: list[tuple[str, str]]) -> None:
+            for job, why in jobs:
+                cancels.add(job, why)
+            for engine in self._engines:
+                engine.cancel()
+
+        self._cancel_reader = CancelReader(self._settings, codec, take)
+        self._cancel_reader.start()
+        return cancels
+
+    async def _has_caught_up(self, reader: CancelReader) -> bool:
+        """Whether all cancelled jobs are known, rather than it being told to stop; raises if reading them failed."""
+        told = asyncio.create_task(self._stop.wait())
+        waits: list[asyncio.Future[Any]] = [told, reader.has_caught_up, reader.failed]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if reader.failed.done():
+            reader.failed.result()
+        return reader.has_caught_up.done()
 
     async def _until_told(self, watch: asyncio.Task[None]) -> int:
         told = asyncio.create_task(self._stop.wait())
         recycled = [asyncio.create_task(running.engine.recycle.wait()) for running in self._running]
         failed = [part.failed for running in self._running for part in (running.source, running.recall)]
+        if self._cancel_reader is not None:
+            failed.append(self._cancel_reader.failed)
         ended: list[asyncio.Future[Any]] = [watch, *failed]
         await asyncio.wait([told, *recycled, *ended], return_when=asyncio.FIRST_COMPLETED)
         error = next((future.exception() for future in ended if future.done()), None)

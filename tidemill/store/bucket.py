@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from tidemill.errors import ConfigError, ObjectMissing, StoreError, StoreUnavailable
 from tidemill.store.folder import too_large
@@ -24,6 +24,8 @@ _ALLOW_HTTP = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_A
 # Short: the stream's own policy tries again later, with the event waiting where people can see it.
 _RETRY: RetryConfig = {"max_retries": 3, "retry_timeout": timedelta(seconds=15)}
 _CHUNK_BYTES = 1024 * 1024
+_PART_BYTES = 8 * 1024 * 1024
+"""Larger objects go up in parts of this size, four at a time; 10,000 parts, the clouds' limit, are 80 GB."""
 
 
 class Bucket:
@@ -49,6 +51,11 @@ class Bucket:
             StoreUnavailable: No answer, or half of one.
             StoreError: The store refuses.
         """
+        chunks = list(self.chunks(key, max_bytes))
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def chunks(self, key: tuple[str, ...], max_bytes: int) -> Iterator[bytes]:
+        """The bytes of one object as they arrive, a megabyte or more at a time; raises what `read` raises."""
         import obstore
 
         name = self._name(key)
@@ -57,16 +64,14 @@ class Bucket:
             size = result.meta["size"]
             if size > max_bytes:
                 raise too_large(name, size, max_bytes)
-            chunks: list[bytes] = []
             total = 0
             for chunk in result.stream(min_chunk_size=_CHUNK_BYTES):
-                chunks.append(bytes(chunk))
                 total += len(chunk)
                 if total > max_bytes:
                     raise too_large(name, None, max_bytes)
+                yield bytes(chunk)
         if total != size:
             raise StoreUnavailable(f"{name} has {size:,} bytes, but only {total:,} arrived.")
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def head(self, key: tuple[str, ...]) -> tuple[int, datetime]:
         """Size in bytes and time of the last change of one object; raises what `read` raises."""
@@ -100,6 +105,58 @@ class Bucket:
                 except FileNotFoundError:
                     pass  # AWS_CONDITIONAL_PUT=disabled, for stores that know no conditions: write plainly
                 obstore.put(self._client, path, data, attributes={"Content-Type": content_type}, use_multipart=False)
+        return True
+
+    def put(self, key: tuple[str, ...], file: BinaryIO, size_bytes: int, content_type: str) -> bool:
+        """Write one object as `create` does, from an open file that has so many bytes; large ones go in parts."""
+        import obstore
+
+        if size_bytes <= _PART_BYTES:
+            return self.create(key, file.read(), content_type)
+        path = "/".join(key)
+        with self._errors(self._name(key)):
+            # Parts can't be made conditional. It becomes visible with the last one; two writers write the same.
+            try:
+                if obstore.head(self._client, path)["size"] == size_bytes:
+                    return False
+            except FileNotFoundError:
+                pass  # the usual case
+            obstore.put(
+                self._client,
+                path,
+                file,
+                attributes={"Content-Type": content_type},
+                use_multipart=True,
+                chunk_size=_PART_BYTES,
+                max_concurrency=4,
+            )
+        return True
+
+    def walk(self, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, datetime]]:
+        """Key, size in bytes and time of the last change of each object below a prefix, a page at a time.
+
+        Raises:
+            StoreUnavailable: No answer.
+            StoreError: The store refuses.
+        """
+        import obstore
+
+        with self._errors(self._name(key)):
+            for page in obstore.list(self._client, "/".join(key) or None, chunk_size=1000):
+                for meta in page:
+                    yield tuple(meta["path"].split("/")), meta["size"], meta["last_modified"]
+
+    def delete(self, key: tuple[str, ...]) -> bool:
+        """Remove one object; whether it was there. Raises what `walk` raises."""
+        import obstore
+
+        path = "/".join(key)
+        with self._errors(self._name(key)):
+            try:
+                obstore.head(self._client, path)  # S3 doesn't tell whether there was something to remove
+            except FileNotFoundError:
+                return False
+            obstore.delete(self._client, path)
         return True
 
     def _name(self, key: tuple[str, ...]) -> str:

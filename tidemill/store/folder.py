@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from tidemill.errors import ForbiddenUri, ObjectMissing, ObjectTooLarge, StoreError, StoreUnavailable
 from tidemill.store.location import shown
+from tidemill.store.whole_file import PART, Fill, write_all, write_new, write_over
 
 # O_PATH (Linux) needs only the right to pass through a folder, not to list it.
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -33,6 +34,7 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
     stat.S_IFLNK: "a symbolic link",
 }
+_CHUNK_BYTES = 1024 * 1024
 _PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE, errno.EAGAIN)
 
 
@@ -74,6 +76,18 @@ class Folder:
         with self._errors(key), self._file(key) as (_, status):
             return status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
 
+    def chunks(self, key: tuple[str, ...], max_bytes: int) -> Iterator[bytes]:
+        """The bytes of one file, a megabyte at a time; raises what `read` raises, while it is read."""
+        with self._errors(key), self._file(key) as (descriptor, status):
+            if status.st_size > max_bytes:
+                raise too_large(self._name(key), status.st_size, max_bytes)
+            total = 0
+            while chunk := os.read(descriptor, _CHUNK_BYTES):
+                total += len(chunk)
+                if total > max_bytes:
+                    raise too_large(self._name(key), None, max_bytes)
+                yield chunk
+
     def create(self, key: tuple[str, ...], data: bytes, content_type: str) -> bool:
         """Write one file, all of it or nothing, unless it is there with this size already.
 
@@ -85,37 +99,122 @@ class Folder:
         Returns:
             Whether it was written.
         """
+        return self._write(key, len(data), lambda descriptor: write_all(descriptor, data))
+
+    def put(self, key: tuple[str, ...], file: BinaryIO, size_bytes: int, content_type: str) -> bool:
+        """Write one file as `create` does, from an open file that has so many bytes."""
+
+        def copy(descriptor: int) -> None:
+            file.seek(0)
+            while chunk := file.read(_CHUNK_BYTES):
+                write_all(descriptor, chunk)
+
+        return self._write(key, size_bytes, copy)
+
+    def walk(self, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, datetime]]:
+        """Key, size in bytes and time of the last change of each regular file below a folder, in order of names.
+
+        Links are left out, and so is what isn't finished or vanishes meanwhile. A folder that isn't there is empty.
+
+        Raises:
+            ForbiddenUri: The folder is reached through a symbolic link.
+            StoreError: The operating system refuses or fails.
+        """
+        try:
+            with self._errors(key):
+                folder = self._parent((*key, ""))
+        except ObjectMissing:
+            return
+        try:
+            yield from self._walk(folder, key)
+        finally:
+            os.close(folder)
+
+    def delete(self, key: tuple[str, ...]) -> bool:
+        """Remove one file; its folders stay, for somebody may be about to write into them.
+
+        Returns:
+            Whether it was there.
+
+        Raises:
+            ForbiddenUri: It is reached through a symbolic link, or isn't a regular file.
+            StoreError: The operating system refuses or fails.
+        """
+        try:
+            with self._errors(key):
+                folder = self._parent(key)
+                try:
+                    self._status(folder, key)
+                    os.unlink(key[-1], dir_fd=folder)
+                finally:
+                    os.close(folder)
+        except ObjectMissing:
+            return False
+        return True
+
+    def _write(self, key: tuple[str, ...], size_bytes: int, fill: Fill) -> bool:
         with self._errors(key):
             folder = self._make_folders(key[:-1])
             try:
                 try:
-                    found = os.stat(key[-1], dir_fd=folder, follow_symlinks=False)
+                    found = self._status(folder, key)
                 except FileNotFoundError:
-                    written = _write_new(folder, key[-1], data)
-                    _sync_folder(folder)
-                    return written
-                if not stat.S_ISREG(found.st_mode):
-                    raise self._not_a_file(key, found)
-                if found.st_size == len(data):
+                    return write_new(folder, key[-1], fill)
+                if found.st_size == size_bytes:
                     return False
-                _write_over(folder, key[-1], data)
-                _sync_folder(folder)
+                write_over(folder, key[-1], fill)
                 return True
             finally:
                 os.close(folder)
+
+    def _walk(self, folder: int, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, datetime]]:
+        with self._errors(key):
+            listed = os.open(".", os.O_RDONLY | _FOLDER, dir_fd=folder)
+            try:
+                with os.scandir(listed) as entries:
+                    names = sorted(entry.name for entry in entries)
+            finally:
+                os.close(listed)
+        for name in names:
+            inner = (*key, name)
+            # What vanishes or is swapped for a link between two steps is left out.
+            with suppress(ObjectMissing), self._errors(inner), suppress(NotADirectoryError):
+                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and not (name.startswith(".") and name.endswith(PART)):
+                    yield inner, status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
+                elif stat.S_ISDIR(status.st_mode):
+                    below = os.open(name, _THROUGH, dir_fd=folder)
+                    try:
+                        yield from self._walk(below, inner)
+                    finally:
+                        os.close(below)
+
+    def _parent(self, key: tuple[str, ...]) -> int:
+        """Descriptor of the folder that a file is in."""
+        folder = os.open(self._root, _THROUGH & ~os.O_NOFOLLOW)
+        try:
+            for step, name in enumerate(key[:-1], start=1):
+                folder = self._enter(folder, key[:step], name)
+        except BaseException:
+            os.close(folder)
+            raise
+        return folder
+
+    def _status(self, folder: int, key: tuple[str, ...]) -> os.stat_result:
+        """What is known of a regular file in an open folder."""
+        status = os.stat(key[-1], dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode):
+            raise self._not_a_file(key, status)
+        return status
 
     @contextmanager
     def _file(self, key: tuple[str, ...]) -> Iterator[tuple[int, os.stat_result]]:
         if not key:
             raise ForbiddenUri(f"{shown(str(self._root))} is a folder; only regular files are read.")
-        folder = os.open(self._root, _THROUGH & ~os.O_NOFOLLOW)
+        folder = self._parent(key)
         try:
-            for step, name in enumerate(key[:-1], start=1):
-                folder = self._enter(folder, key[:step], name)
             # Looked at before it is opened: opening a device can already do something (rewind, reset).
-            status = os.stat(key[-1], dir_fd=folder, follow_symlinks=False)
-            if not stat.S_ISREG(status.st_mode):
-                raise self._not_a_file(key, status)
+            self._status(folder, key)
             descriptor = os.open(key[-1], _READ, dir_fd=folder)
         finally:
             os.close(folder)
@@ -188,72 +287,3 @@ def too_large(name: str, found_bytes: int | None, max_bytes: int) -> ObjectTooLa
     """The error for an object over the limit; `found_bytes` is None if it was cut off while being read."""
     found = f"has {found_bytes:,} bytes" if found_bytes is not None else "grew while it was read"
     return ObjectTooLarge(f"{name} {found}; at most {max_bytes:,} bytes are read.")
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-    os.fsync(descriptor)
-
-
-def _sync_folder(folder: int) -> None:
-    """Make new names last: events that name them outlive a power cut, so the names must too."""
-    descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _write_new(folder: int, name: str, data: bytes) -> bool:
-    """Write a file that isn't there; False if somebody else made it meanwhile."""
-    try:
-        if _link_unnamed(folder, name, data):
-            return True
-    except FileExistsError:
-        return False
-    _write_over(folder, name, data)
-    return True
-
-
-def _link_unnamed(folder: int, name: str, data: bytes) -> bool:
-    """Write a file that gets its name when it is complete, so that a killed process leaves nothing behind.
-
-    Returns:
-        Whether that is possible here: it needs Linux, `/proc`, and a file system that knows O_TMPFILE.
-    """
-    unnamed = getattr(os, "O_TMPFILE", None)
-    if unnamed is None:
-        return False
-    try:
-        descriptor = os.open(".", unnamed | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=folder)
-    except OSError as error:
-        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-            return False
-        raise
-    try:
-        _write_all(descriptor, data)
-        os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
-    except FileNotFoundError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def _write_over(folder: int, name: str, data: bytes) -> None:
-    """Write a file under another name beside, then rename it: readers see the old or the new one, whole."""
-    beside = f".{secrets.token_hex(8)}.part"
-    descriptor = os.open(
-        beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder
-    )
-    try:
-        try:
-            _write_all(descriptor, data)
-        finally:
-            os.close(descriptor)
-        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        os.unlink(beside, dir_fd=folder)
-        raise

@@ -5,12 +5,13 @@ Relies on `Folder` for files and `Bucket` for clouds. Must never read outside th
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from tidemill.errors import ConfigError, ForbiddenUri, ObjectMissing, StoreError
 from tidemill.store.location import MEMORY, Location, shown
@@ -23,7 +24,7 @@ _NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 @dataclass(frozen=True)
 class Written:
-    """What `Store.write` did: where the object is, and whether it had to be written."""
+    """What `Store.write` or `Store.put` did: where the object is, and whether it had to be written."""
 
     uri: str
     written: bool
@@ -41,7 +42,11 @@ class ObjectInfo:
 class _Backend(Protocol):
     def read(self, key: tuple[str, ...], max_bytes: int) -> bytes: ...
     def head(self, key: tuple[str, ...]) -> tuple[int, datetime]: ...
+    def chunks(self, key: tuple[str, ...], max_bytes: int) -> Iterator[bytes]: ...
     def create(self, key: tuple[str, ...], data: bytes, content_type: str) -> bool: ...
+    def put(self, key: tuple[str, ...], file: BinaryIO, size_bytes: int, content_type: str) -> bool: ...
+    def walk(self, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, datetime]]: ...
+    def delete(self, key: tuple[str, ...]) -> bool: ...
 
 
 class Store:
@@ -50,6 +55,9 @@ class Store:
         store = Store.from_settings(load_settings())
         data = store.read("file:///srv/uploads/a.jpg", max_bytes=64_000_000)
         written = store.write("images/ab12.jpg", data, "image/jpeg")
+
+        store.fetch("s3://uploads/talk.mov", Path("talk.mov"), max_bytes=10**10)
+        written = store.put("videos/ab12.mp4", Path("talk.mp4"), "video/mp4")
 
     It can be sent to another process, which opens its own connections; it holds none until the first use.
 
@@ -103,6 +111,34 @@ class Store:
         backend, key = self._find(uri)
         return backend.read(key, max_bytes)
 
+    def fetch(self, uri: str, path: Path, max_bytes: int) -> int:
+        """Copy an object to a local file, piece by piece.
+
+        Args:
+            uri: Where it is.
+            path: The file; one that is there is replaced. Without an error all of it is there, else none.
+            max_bytes: More are not copied.
+
+        Returns:
+            Its size in bytes.
+
+        Raises:
+            OSError: The local file can't be written.
+            StoreError: As for `read`.
+        """
+        backend, key = self._find(uri)
+        part = path.with_name(f".{path.name}.part")
+        total = 0
+        try:
+            with part.open("wb") as file:
+                for chunk in backend.chunks(key, max_bytes):
+                    total += file.write(chunk)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        return total
+
     def head(self, uri: str) -> ObjectInfo:
         """Size and time of an object; raises what `read` raises."""
         backend, key = self._find(uri)
@@ -133,12 +169,85 @@ class Store:
             StoreUnavailable: The store didn't answer (retriable).
             StoreError: The store refuses.
         """
+        place = self._place(name)
+        backend, key = self._open(self.home, place)
+        return Written(place.uri, backend.create(key, data, content_type))
+
+    def put(self, name: str, path: Path, content_type: str) -> Written:
+        """Write a local file as an object, piece by piece; else as `write`, an object that is there included.
+
+        Args:
+            name: Path below the store, made from the file's content or from all that determines it.
+            path: The file; nobody may change it meanwhile.
+            content_type: Media type, kept by buckets.
+
+        Raises:
+            OSError: The local file can't be read.
+            ValueError, StoreError: As for `write`.
+        """
+        place = self._place(name)
+        backend, key = self._open(self.home, place)
+        with path.open("rb") as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            return Written(place.uri, backend.put(key, file, size_bytes, content_type))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """The objects below the store, as they are found.
+
+        Objects that no URI can name (control characters, backslashes, no UTF-8) are left out, and so are links.
+
+        Args:
+            prefix: Folders below the store, e.g. `images/2026`; whole names count, not characters. Empty: all.
+
+        Raises:
+            ValueError: The prefix has other characters than `write` allows.
+            StoreUnavailable: The store didn't answer (retriable).
+            StoreError: The store refuses.
+        """
+        place = self._place(prefix) if prefix else self.home
+        backend, key = self._open(self.home, place)
+        above = self.home.segments if self.home.scheme == "file" else ()
+        for found, size_bytes, modified in backend.walk(key):
+            uri = _uri(Location(self.home.scheme, self.home.bucket, above + found))
+            if uri is not None:
+                yield ObjectInfo(uri, size_bytes, modified)
+
+    def delete(self, uri: str) -> bool:
+        """Remove an object of the store itself; what may only be read is never removed.
+
+        Args:
+            uri: Where it is.
+
+        Returns:
+            Whether it was there.
+
+        Raises:
+            ForbiddenUri: Outside the store, in one of the allowed prefixes, or no regular file.
+            StoreUnavailable: The store didn't answer (retriable).
+            StoreError: The store refuses.
+        """
+        place = Location.parse(uri)
+        if place == self.home or not place.within(self.home):
+            raise ForbiddenUri(
+                f"URI {shown(uri)} lies outside the object store; only what is in it can be deleted.",
+                hint=f"The store is {self.home.uri}.",
+            )
+        # A prefix around the store says nothing of it; one inside takes a part of it out.
+        for prefix in self.allow:
+            if place.within(prefix) and prefix.within(self.home) and prefix != self.home:
+                raise ForbiddenUri(
+                    f"URI {shown(uri)} lies in {prefix.uri}, which this worker may only read.",
+                    hint="Remove that prefix from TIDEMILL_STORE_ALLOW to let objects in it be deleted.",
+                )
+        backend, key = self._open(self.home, place)
+        return backend.delete(key)
+
+    def _place(self, name: str) -> Location:
+        """The place of a name below the store."""
         parts = tuple(name.split("/"))
         if not all(_NAME_PART.fullmatch(part) for part in parts):
             raise ValueError(f"Object names are letters, digits, '.', '_', '-', separated by '/': found {shown(name)}.")
-        place = Location(self.home.scheme, self.home.bucket, self.home.segments + parts)
-        backend, key = self._open(self.home, place)
-        return Written(place.uri, backend.create(key, data, content_type))
+        return Location(self.home.scheme, self.home.bucket, self.home.segments + parts)
 
     def _find(self, uri: str) -> tuple[_Backend, tuple[str, ...]]:
         place = Location.parse(uri)
@@ -166,6 +275,15 @@ class Store:
 
             bucket = self._backends[whole] = Bucket(whole)
         return bucket, place.segments
+
+
+def _uri(place: Location) -> str | None:
+    """The URI of a place that was found by listing; None where reading it back would mean another place, or none."""
+    try:
+        uri = place.uri
+        return uri if Location.parse(uri) == place else None
+    except (ForbiddenUri, UnicodeEncodeError):
+        return None
 
 
 def _setting(name: str, uri: str) -> Location:

@@ -128,7 +128,7 @@ def run(orders: Orders, stack: Stack, settings: Settings, folder: Path, watcher:
         ends.callback(load.stop)
         load.start()
         # A worker that hasn't got its partitions yet is no victim to learn anything from.
-        wait_until(lambda: _all_at_work(crew, tally), "each worker has begun an event", AT_WORK_SECONDS)
+        wait_until(field.all_at_work, "each worker has begun an event", AT_WORK_SECONDS)
         start = now_seconds()
         with Sampling(crew, load, tally, waiting, watcher.sample) as sampling:
             acts = _acts(orders, field, watcher)
@@ -146,11 +146,6 @@ def run(orders: Orders, stack: Stack, settings: Settings, folder: Path, watcher:
             fallen=crew.fallen(),
             evidence=gather(settings, Published.read(published), Handled.read(handled)),
         )
-
-
-def _all_at_work(crew: Crew, tally: Tally) -> bool:
-    workers = [worker.pid for place in crew.places for worker in place.program.workers()]
-    return len(workers) == len(crew.places) and tally.workers().issuperset(workers)
 
 
 def _acts(orders: Orders, field: Field, watcher: Watcher) -> list[Act]:

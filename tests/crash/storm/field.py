@@ -75,6 +75,11 @@ class Field:
         """The running supervisors; `.workers()` of one are its worker processes."""
         return [place.program for place in self.crew.places]
 
+    def all_at_work(self) -> bool:
+        """Whether each worker process that should be there is, and has begun an event."""
+        workers = [worker.pid for program in self.workers for worker in program.workers()]
+        return len(workers) == len(self.crew.places) and self.tally.workers().issuperset(workers)
+
     def scale(self, count: int) -> None:
         """Let so many workers run, each ready; superfluous ones are drained."""
         self.crew.scale(count)

@@ -20,6 +20,7 @@ from tidemill.errors import HandlerError, StreamError
 from tidemill.runtime.effects.ledger import DatabaseLedger
 from tidemill.runtime.effects.stream_effects import StreamEffects
 from tidemill.runtime.error_text import class_of, formatted_trace, text_of
+from tidemill.runtime.executors.line import Line
 from tidemill.runtime.parent import die_with_parent
 from tidemill.runtime.work import Output, Work, as_outputs
 
@@ -88,12 +89,13 @@ def resolve(reference: str) -> Any:
     return found
 
 
-def answer(stream: Any, request: bytes, effects: Effects) -> bytes:
+def answer(stream: Any, request: bytes, effects: Effects, line: Line) -> bytes:
     """Run the handler on a pickled request; the pickled answer is a `Done` or a `Raised`, whatever happened."""
     try:
         events, work = pickle.loads(request)
         work.started = time.monotonic()  # What it had to wait for a process doesn't count.
-        work.provide(effects.of(stream, work), events if stream.batch is None else None)
+        work.provide(effects.of(stream, work), events if stream.batch is None else None, line)
+        line.listen_to(work)
         returned = stream.handler(events, work) if stream.takes_work else stream.handler(events)
         return pickle.dumps(Done(as_outputs(returned, work)))
     except SystemExit as left:
@@ -137,10 +139,10 @@ def main(descriptor: int) -> None:
         connection.send_bytes(pickle.dumps(f"{class_of(error)}: {text_of(error)}"))
         return
     connection.send_bytes(pickle.dumps(None))
-    effects = Effects()
+    effects, line = Effects(), Line(connection)
     while True:
         try:
-            request = connection.recv_bytes()
+            request = line.receive()
         except (EOFError, ConnectionError):
             return  # The worker is done with this process.
-        connection.send_bytes(answer(stream, request, effects))
+        line.answer(answer(stream, request, effects, line))

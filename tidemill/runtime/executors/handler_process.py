@@ -13,11 +13,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidemill.runtime.executors.child import Setup
 from tidemill.runtime.executors.fault import ExecutorFault
+from tidemill.runtime.executors.line import REPORT
+
+if TYPE_CHECKING:
+    from tidemill.runtime.progress import ProgressReport
 
 START_SECONDS = 60.0
 """How long a process may take to import its handler."""
@@ -77,8 +82,15 @@ class HandlerProcess:
                 hint="It imports the handler's module afresh, in the worker's environment and folder.",
             )
 
-    def ask(self, request: bytes, timeout_seconds: float | None) -> bytes:
+    def ask(
+        self, request: bytes, timeout_seconds: float | None, hear: Callable[[ProgressReport], None] | None = None
+    ) -> bytes:
         """Send a request and wait for the answer.
+
+        Args:
+            request: What to do.
+            timeout_seconds: Time for it, whatever the process says meanwhile; None for no limit.
+            hear: Called with each report of progress that comes before the answer.
 
         Raises:
             TimeoutError: It didn't come in time; the process still runs.
@@ -87,12 +99,17 @@ class HandlerProcess:
         deadline = float("inf") if timeout_seconds is None else time.monotonic() + timeout_seconds
         try:
             self._connection.send_bytes(request)
-            while not self._connection.poll(max(0.0, min(GLANCE_SECONDS, deadline - time.monotonic()))):
-                if self._process.poll() is not None and not self._connection.poll(0):
+            while True:
+                if self._connection.poll(max(0.0, min(GLANCE_SECONDS, deadline - time.monotonic()))):
+                    said = self._connection.recv_bytes()
+                    if not said.startswith(REPORT):
+                        return said
+                    if hear is not None:
+                        hear(pickle.loads(said[len(REPORT) :]))
+                elif self._process.poll() is not None and not self._connection.poll(0):
                     raise Died(self._how_it_ended())
                 if time.monotonic() >= deadline:
                     raise TimeoutError
-            return self._connection.recv_bytes()
         except TimeoutError:
             raise
         except (EOFError, OSError) as error:

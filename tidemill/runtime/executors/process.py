@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import HandlerDied, HandlerError, HandlerTimeout, StreamError
@@ -19,6 +21,7 @@ from tidemill.runtime.executors.child import Done, RemoteTrace, resolve
 from tidemill.runtime.executors.handler_process import Died, HandlerProcess
 
 if TYPE_CHECKING:
+    from tidemill.runtime.progress import ProgressReport
     from tidemill.runtime.stream import Stream
     from tidemill.runtime.work import Output, Work
 
@@ -44,8 +47,15 @@ class ProcessExecutor:
         self._all: set[HandlerProcess] = set()
         self._stopped = False
 
-    async def run(self, events: Any, work: Work) -> list[Output]:
+    async def run(
+        self, events: Any, work: Work, hear: Callable[[Work, ProgressReport], None] | None = None
+    ) -> list[Output]:
         """Run the handler on its event, or its list of events.
+
+        Args:
+            events: What it is given.
+            work: Its Work.
+            hear: Called, in another thread, with what it says with `Work.progress`.
 
         Raises:
             HandlerTimeout: It ran too long; its process was killed.
@@ -53,7 +63,7 @@ class ProcessExecutor:
             ExecutorFault: A process can't be started.
             Exception: Whatever the handler raised.
         """
-        call = _Call(self, pickle.dumps((events, work)))
+        call = _Call(self, pickle.dumps((events, work)), partial(hear, work) if hear is not None else None)
         future = asyncio.get_running_loop().run_in_executor(self._threads, call.run)
         try:
             answer = await future
@@ -132,11 +142,12 @@ class ProcessExecutor:
 class _Call:
     """One call, from the thread that waits for it, and the way to give it up from the event loop."""
 
-    __slots__ = ("_given_up", "_lock", "_pool", "_process", "_request")
+    __slots__ = ("_given_up", "_hear", "_lock", "_pool", "_process", "_request")
 
-    def __init__(self, pool: ProcessExecutor, request: bytes) -> None:
+    def __init__(self, pool: ProcessExecutor, request: bytes, hear: Callable[[ProgressReport], None] | None) -> None:
         self._pool = pool
         self._request = request
+        self._hear = hear
         self._lock = threading.Lock()
         self._process: HandlerProcess | None = None
         self._given_up = False
@@ -149,7 +160,7 @@ class _Call:
             if self._given_up:
                 process.kill()
         try:
-            answer = process.ask(self._request, pool.timeout)
+            answer = process.ask(self._request, pool.timeout, self._hear)
         except TimeoutError:
             pool.drop(process)
             raise HandlerTimeout(f"The handler ran longer than {pool.timeout:g} s; its process was killed.") from None

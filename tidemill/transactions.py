@@ -1,7 +1,7 @@
-"""Transactions of one partition's owner: everything in one is read, or nothing; and only the latest owner can commit.
+"""Transactions of the owner of a share of work: all of one is read, or nothing; and only the latest owner can commit.
 
-The transactional id belongs to the partition, not to the instance: who takes it over (KIP-98, InitProducerId) bumps its
-epoch, and the broker refuses whatever the owner before it still tries to write.
+The transactional id belongs to the share (a partition, a lane), not to the instance: who takes it over (KIP-98,
+InitProducerId) bumps its epoch, and the broker refuses whatever the owner before it still tries to write.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Refused(Exception):
 
 
 class Halted(Exception):
-    """The partition is given up; whether a commit under way has succeeded is for the next owner to see in the log."""
+    """The share is given up; whether a commit under way has succeeded is for the next owner to see in the log."""
 
 
 class Written:
@@ -163,18 +163,18 @@ class Writer:
 
 
 class Transactions:
-    """The transactional producer of one partition's owner.
+    """The transactional producer of one share's owner.
 
     Args:
         settings: Addresses, security, namespace.
-        transactional_id: Of the partition, without the namespace.
-        halt: Set when the partition is to be given up: ends what would wait.
+        transactional_id: Of the share, without the namespace.
+        halt: Set when the share is to be given up: ends what would wait.
     """
 
     def __init__(self, settings: Settings, transactional_id: str, halt: threading.Event) -> None:
         self._settings = settings
         self._halt = halt
-        self._log = get_logger("scheduler").bind(transactional_id=transactional_id)
+        self._log = get_logger("transactions").bind(transactional_id=transactional_id)
         config = {
             **broker.producer_config(settings),
             "transactional.id": settings.qualified(transactional_id),
@@ -196,7 +196,7 @@ class Transactions:
 
         Raises:
             BrokerError: Not allowed, or not possible.
-            Halted: The partition was given up meanwhile.
+            Halted: The share was given up meanwhile.
         """
         self._insist(self._producer.init_transactions)
 
@@ -207,11 +207,11 @@ class Transactions:
             write: Writes it.
 
         Raises:
-            Fenced: Another instance owns the partition by now. Nothing was emitted.
+            Fenced: Another instance owns the share by now. Nothing was emitted.
             Aborted: Nothing was emitted; it may be tried again.
             Refused: Nothing was emitted, and some of it never will be.
             BrokerError: This producer can't go on.
-            Halted: The partition was given up before the answer came.
+            Halted: The share was given up before the answer came.
         """
         writer = Writer(self._producer, self._settings)
         try:

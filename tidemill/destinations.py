@@ -46,7 +46,7 @@ class Destinations:
             found = self._look(unknown)
         except BrokerError as error:
             # Then the transaction will tell.
-            get_logger("scheduler").warning("can't ask which topics can be sent to", error=str(error))
+            get_logger("destinations").warning("can't ask which topics can be sent to", error=str(error))
             return {}
         self._fine |= unknown - found.keys()
         return found
@@ -87,6 +87,6 @@ def look_at(settings: Settings, topics: Collection[str]) -> dict[str, TidemillEr
         else:
             if operations and AclOperation.WRITE not in operations:
                 found[name] = NotAuthorized(
-                    f"The scheduler may not write to topic {name!r}.", hint="Grant it WRITE and DESCRIBE there."
+                    f"This program may not write to topic {name!r}.", hint="Grant it WRITE and DESCRIBE there."
                 )
     return found

@@ -1,0 +1,152 @@
+"""The database of the notification stream: SQLite in WAL mode, or Postgres; its tables are made at first use.
+
+Whatever fails there is DirectoryUnavailable, so that events wait and no try is counted. Must never show a password,
+nor the values of a statement: addresses hold secrets.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from streams.notification.settings import NotificationSettings
+from streams.notification.tables import METADATA, SCHEMA, VERSION
+from tidemill.config import Settings
+from tidemill.errors import ConfigError, LedgerUnavailable
+
+FILE = "notifications.db"
+BUSY_SECONDS = 5.0
+STATEMENT_SECONDS = 10
+MAKING_LOCK = 0x74696E6F
+"""Number of the advisory lock under which Postgres makes the tables; any number that others don't use."""
+
+
+class DirectoryUnavailable(LedgerUnavailable):
+    """The directory of recipients didn't answer, or can't be used as it is; the event waits, and no try is counted."""
+
+
+class Database:
+    """Where recipients, addresses and what waits are; connects when it is first used.
+
+    Args:
+        settings: The stream's.
+        core: Where state is kept by default.
+
+    Raises:
+        ConfigError: The URL means no database that can be used.
+    """
+
+    def __init__(self, settings: NotificationSettings, core: Settings) -> None:
+        url = _url(settings, core)
+        self.shown = url.render_as_string(hide_password=True)
+        self.takes_one_writer = url.get_backend_name() == "sqlite"
+        self._engine = _sqlite(url) if self.takes_one_writer else _postgres(url)
+        self._is_made = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction that can write; it is committed at the end of the block.
+
+        Raises:
+            DirectoryUnavailable: The database didn't answer as it should.
+        """
+        try:
+            if not self._is_made:
+                with self._engine.begin() as connection:
+                    _make(connection)
+                self._is_made = True
+            with self._engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError) as error:
+            # SQLAlchemy's own text has the statement and its values.
+            said = " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())
+            raise DirectoryUnavailable(
+                f"The directory of recipients ({self.shown}) didn't answer as it should: {said}",
+                hint="Until it does, notices wait.",
+            ) from None
+
+    def close(self) -> None:
+        """Close its connections; it can be used again."""
+        self._engine.dispose()
+
+
+def _make(connection: Connection) -> None:
+    # In Postgres even CREATE TABLE IF NOT EXISTS fails when two do it at once.
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MAKING_LOCK})
+    if inspect(connection).has_table(SCHEMA.name):
+        version = connection.scalar(SCHEMA.select())
+        if version != VERSION:
+            raise DirectoryUnavailable(
+                f"The directory of recipients is of version {version}, expected {VERSION}.",
+                hint="Run the same version of Tidemill everywhere.",
+            )
+        return
+    for table in METADATA.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
+    connection.execute(SCHEMA.insert(), {"version": VERSION})
+
+
+def _url(settings: NotificationSettings, core: Settings) -> URL:
+    if settings.directory_url is None:
+        return URL.create("sqlite", database=str((core.state_dir / FILE).absolute()))
+    expected = "Expected e.g. postgresql+psycopg://user:password@host/database, or sqlite:////var/lib/notifications.db."
+    try:
+        url = make_url(settings.directory_url.get_secret_value())
+    except ArgumentError:
+        # Without what was found: there may be a password in it.
+        raise ConfigError("TIDEMILL_NOTIFICATION_DIRECTORY_URL is no URL of a database.", hint=expected) from None
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    if not is_file and url.get_backend_name() != "postgresql":
+        raise ConfigError(
+            f"TIDEMILL_NOTIFICATION_DIRECTORY_URL can't be {url.render_as_string(hide_password=True)}.", hint=expected
+        )
+    return url
+
+
+def _sqlite(url: URL) -> Engine:
+    path = Path(url.database or "")
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
+
+    def make_file(*_: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+    def configure(connection: Any, _: Any) -> None:
+        # The driver's own transactions begin late and let two read before both write.
+        connection.isolation_level = None
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A notice whose event is committed mustn't be taken back by a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+
+    event.listen(engine, "do_connect", make_file)
+    event.listen(engine, "connect", configure)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _postgres(url: URL) -> Engine:
+    return create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=2,
+        max_overflow=2,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "tidemill notification",
+            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={int(BUSY_SECONDS)}s "
+            f"-c idle_in_transaction_session_timeout={2 * STATEMENT_SECONDS}s",
+        },
+    )

@@ -1,0 +1,78 @@
+"""Who is told of a report, and with which words and links; and the settings they come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streams.email.templates import Templates
+from streams.report.making import Made
+from streams.report.settings import ReportSettings, load_report_settings
+from streams.report.storing import store_files
+from streams.report.telling import check_tell, messages
+from tests.unit.report_samples import AT, BARE, made, shop, write_report
+from tidemill.errors import ConfigError, Reject
+from tidemill.events import EmailRequested, NotificationRequested, ReportRequested
+from tidemill.store import Store
+
+
+@pytest.fixture
+def result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    shop(tmp_path / "shop.db", [(1, "a", 1)], monkeypatch)
+    write_report(tmp_path / "reports", report__toml=BARE + '[parameters.day]\ntype = "date"\ndefault = "yesterday"\n')
+    return made(tmp_path / "reports", tmp_path / "out", formats=["csv", "html"])
+
+
+def told(result: Made, request: ReportRequested, tmp_path: Path, **settings: object) -> list[object]:
+    store = Store.from_urls((tmp_path / "store").as_uri())
+    files = store_files(result, store)
+    chosen = ReportSettings(**settings)  # type: ignore[arg-type]
+    return list(messages(request, result, files, at=AT, seconds=1.234, settings=chosen, home=store.home.uri))
+
+
+def test_each_person_gets_a_mail_of_their_own_that_the_template_can_fill_in(result: Made, tmp_path: Path) -> None:
+    request = ReportRequested(report="goods", tell=["Ada Lovelace <ada@example.com>", "bob@example.com"], locale="de")
+    mails = told(result, request, tmp_path, links="https://app.example.com/files/")
+    templates = Templates(Path(__file__).parents[2] / "examples/email/templates")
+    assert [mail.to for mail in mails if isinstance(mail, EmailRequested)] == [[person] for person in request.tell]
+    for mail, name in zip(mails, ("Ada Lovelace", "bob"), strict=True):
+        assert isinstance(mail, EmailRequested)
+        rendered = templates.render(mail.template or "", json.loads(mail.context), mail.locale, subject=None)
+        assert rendered.subject == "Goods is ready"
+        assert f"Hello {name}" in (rendered.text or "")
+        assert "https://app.example.com/files/reports/" in (rendered.html or "")
+
+
+def test_a_user_gets_a_notification_without_a_link_that_nobody_can_open(result: Made, tmp_path: Path) -> None:
+    request = ReportRequested(report="goods", user="u-1")
+    (notice,) = told(result, request, tmp_path)
+    assert isinstance(notice, NotificationRequested)
+    assert (notice.recipient, notice.title, notice.url) == ("u-1", "Goods is ready", None)
+    (notice,) = told(result, request, tmp_path, links="https://app.example.com/files")
+    assert isinstance(notice, NotificationRequested)
+    assert (notice.url or "").startswith("https://app.example.com/files/reports/")
+
+
+def test_files_are_stored_under_their_content_and_storing_again_changes_nothing(result: Made, tmp_path: Path) -> None:
+    store = Store.from_urls((tmp_path / "store").as_uri())
+    first = store_files(result, store)
+    assert store_files(result, store) == first
+    for file in first:
+        assert file.sha256 in file.uri
+        assert file.uri.endswith(f"/{file.name}")
+        assert len(store.read(file.uri, 10**7)) == file.bytes
+    assert [file.name for file in first] == ["goods-2026-11-24.csv", "goods-2026-11-24.html"]
+
+
+@pytest.mark.parametrize("people", [["no address"], ["a@x.example\r\nBcc: b@x.example"], ["a@x.example"] * 21])
+def test_people_who_are_no_addresses_are_refused_before_any_work(people: list[str]) -> None:
+    with pytest.raises(Reject, match="tell holds"):
+        check_tell(ReportRequested(report="goods", tell=people), ReportSettings())
+
+
+def test_a_setting_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMILL_REPORT_LINKS", "ftp://x")
+    with pytest.raises(ConfigError, match="TIDEMILL_REPORT_LINKS"):
+        load_report_settings()
