@@ -16,6 +16,7 @@ from examples.demo.checking import faults_of
 from examples.demo.clock import DELAY, PERIOD, TICKS, show_clock, watch_clock
 from examples.demo.programs import running_scheduler, running_workers
 from examples.demo.sheet import write_contact_sheet
+from examples.demo.uses import NEW_ROWS, OLD_ROWS, follow_uses, show_uses
 from streams.image.command import show
 from streams.image.jobs import ImageJobs, Job
 from streams.image.settings import load_image_settings
@@ -25,7 +26,7 @@ from tidemill.cli.terminal import command, err, out
 from tidemill.codec import Codec
 from tidemill.config import Settings, load_settings
 from tidemill.contracts.registry import Registry
-from tidemill.errors import PortTaken
+from tidemill.errors import LocalError, PortTaken
 from tidemill.events import Rendition
 from tidemill.local import Stack
 from tidemill.publisher import Publisher
@@ -56,7 +57,9 @@ def demo(
         for line in prepare_contracts(stack.settings):
             err.print(f"[green]✓[/] {line}", highlight=False)
         status = _run(
-            stack.settings, sorted(path for path in photos.iterdir() if path.suffix in {".jpg", ".png", ".webp"})
+            stack.settings,
+            sorted(path for path in photos.iterdir() if path.suffix in {".jpg", ".png", ".webp"}),
+            stack.mailbox_url,
         )
     finally:
         if stack.started_here and not keep:
@@ -69,12 +72,20 @@ def demo(
 def _start(settings: Settings, progress: TerminalProgress, *, detached: bool) -> Stack:
     """The stack of this user, or one on free ports where other programs hold the usual ones."""
     try:
-        return Stack.start(settings, detached=detached, progress=progress)
+        return Stack.start(settings, smtp_port=1025, detached=detached, progress=progress)
     except PortTaken:
-        return Stack.start(settings, kafka_port=0, registry_port=0, detached=detached, progress=progress)
+        return Stack.start(
+            settings,
+            kafka_port=0,
+            registry_port=0,
+            smtp_port=0,
+            mailbox_port=0,
+            detached=detached,
+            progress=progress,
+        )
 
 
-def _run(settings: Settings, files: list[Path]) -> int:
+def _run(settings: Settings, files: list[Path], mailbox_url: str | None) -> int:
     store = Store.from_settings(settings)
     log = settings.state_dir / "logs" / "demo-workers.log"
     clock_log = settings.state_dir / "logs" / "demo-scheduler.log"
@@ -92,15 +103,20 @@ def _run(settings: Settings, files: list[Path]) -> int:
             f"the clock: {TICKS} ticks of a job of every {PERIOD.seconds} s, and an event delayed by {DELAY.seconds} s"
         ):
             seen = watch_clock(settings, publisher, codec, source)
+        if mailbox_url is None:
+            raise LocalError("The stack runs without a mailbox.", hint="`tidemill down`, then run the demo again.")
+        with err.status("a sign-up, a video, a report, a clean-up, and a daily summary by the clock"):
+            uses = follow_uses(settings, publisher, store, mailbox_url)
     results = list(jobs.jobs.values())
     out.print()
     show(results, seconds)
     out.print(f"{rate:.1f} pictures/s once the {WORKERS} worker processes were up; their log: {log}", soft_wrap=True)
     show_clock(seen)
     out.print(f"The scheduler's log: {clock_log}", soft_wrap=True)
-    faults = [*faults_of(results, RENDITIONS, store, broken=BROKEN), *seen.faults()]
-    sheet = write_contact_sheet(settings.state_dir / "demo.html", results, seconds)
-    out.print(f"[bold]Contact sheet:[/] {sheet.as_uri()}", soft_wrap=True)
+    show_uses(uses)
+    faults = [*faults_of(results, RENDITIONS, store, broken=BROKEN), *seen.faults(), *uses.faults()]
+    sheet = write_contact_sheet(settings.state_dir / "demo.html", results, seconds, uses)
+    out.print(f"[bold]All results on one page:[/] {sheet.as_uri()}", soft_wrap=True)
     for fault in faults:
         out.print(f"[red]✗[/] {fault}")
     if not faults:
@@ -109,6 +125,9 @@ def _run(settings: Settings, files: list[Path]) -> int:
         out.print(f"[green]✓[/] {BROKEN} is a dead letter that says why")
         out.print(f"[green]✓[/] {len(seen.ticks)} ticks, one for each time, and each has led to a picture")
         out.print(f"[green]✓[/] the event delayed by {DELAY.seconds} s came {seen.late_ms} ms after it was due")
+        out.print("[green]✓[/] in the mailbox: a welcome, a report's link, a daily summary by the clock")
+        out.print(f"[green]✓[/] {len(uses.files('video'))} files of a video, {len(uses.files('report'))} of a report")
+        out.print(f"[green]✓[/] {OLD_ROWS} sessions archived and deleted, {NEW_ROWS} left")
     return 1 if faults else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def running_workers(settings: Settings, log: Path, *, processes: int) -> Iterato
         The supervisor's process.
     """
     arguments = ["worker", "image", "--processes", str(processes), "--concurrency", "1", "--drain-seconds", "10"]
-    with _running(settings, log, arguments) as process:
+    with running_program(settings, log, arguments) as process:
         yield process
 
 
@@ -42,14 +42,28 @@ def running_scheduler(settings: Settings, log: Path) -> Iterator[subprocess.Pope
     Yields:
         Its process.
     """
-    with _running(settings, log, ["scheduler"]) as process:
+    with running_program(settings, log, ["scheduler"]) as process:
         yield process
 
 
 @contextmanager
-def _running(settings: Settings, log: Path, arguments: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
+def running_program(
+    settings: Settings, log: Path, arguments: Sequence[str], more: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `tidemill` with some arguments.
+
+    Args:
+        settings: Addresses and folders, handed on as environment variables.
+        log: Its output.
+        arguments: What a person would type after `tidemill`.
+        more: Further environment variables.
+
+    Yields:
+        Its process.
+    """
     environment = {
         **os.environ,
+        **(more or {}),
         "TIDEMILL_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "TIDEMILL_REGISTRY_URL": settings.registry_url,
         "TIDEMILL_STATE_DIR": str(settings.state_dir),

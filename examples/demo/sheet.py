@@ -7,16 +7,18 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from examples.demo.uses import Uses
 from streams.image.jobs import Job
 
 
-def write_contact_sheet(path: Path, jobs: Sequence[Job], seconds: float) -> Path:
+def write_contact_sheet(path: Path, jobs: Sequence[Job], seconds: float, uses: Uses) -> Path:
     """Write the page.
 
     Args:
         path: Where to.
         jobs: What was submitted, and what became of it.
         seconds: How long all of it took.
+        uses: What else was asked for.
 
     Returns:
         The absolute path.
@@ -29,6 +31,7 @@ def write_contact_sheet(path: Path, jobs: Sequence[Job], seconds: float) -> Path
         done=done,
         failed=[job for job in jobs if job.result is None],
         seconds=seconds,
+        uses=uses,
         renditions=sum(len(job.result.renditions) for job in done if job.result is not None),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
