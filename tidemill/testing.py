@@ -1,7 +1,8 @@
-"""For the tests of programs that publish: publishers that keep events in memory instead of sending them.
+"""For tests: publishers that keep events in memory instead of sending them, and a `Work` to call handlers with.
 
 They are the real publishers over another core, so they check all that the real ones check: fields, keys, headers, size,
-whether they are closed. They need no broker and no registry, and must never open a connection.
+whether they are closed. They need no broker and no registry, and must never open a connection. `memory_work` and
+`MemoryLedger` are imported when first used (PEP 562): a service that publishes has nothing of streams installed.
 """
 
 from __future__ import annotations
@@ -24,10 +25,19 @@ from tidemill.publisher.sync import Publisher
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
+    from tidemill.runtime.effects.memory import MemoryLedger, memory_work
 
-__all__ = ["AsyncMemoryPublisher", "MemoryPublisher", "MemorySchemas"]
+__all__ = ["AsyncMemoryPublisher", "MemoryLedger", "MemoryPublisher", "MemorySchemas", "memory_work"]
 
 P = TypeVar("P", bound=Payload)
+
+
+def __getattr__(name: str) -> object:
+    if name in ("MemoryLedger", "memory_work"):
+        from tidemill.runtime.effects import memory
+
+        return getattr(memory, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class MemorySchemas:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
@@ -130,7 +132,7 @@ def _heed_ctrl_c() -> None:
 def in_the_foreground(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """`tidemill up`, running, once it is up."""
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMANDS, "up", "--any-port", "--no-registry", *arguments],
+        [sys.executable, "-c", COMMANDS, "up", "--any-port", "--no-registry", "--no-mailbox", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -228,8 +230,16 @@ def test_up_detached_then_up_again_then_down(own_settings: Settings) -> None:
     described = json.loads(run("status", "--json").stdout)
     assert described["up"]
     assert described["bootstrap_servers"] in first.stdout
-    assert [each["state"] for each in described["programs"]] == ["running"]
+    assert [(each["name"], each["state"]) for each in described["programs"]] == [
+        ("kafka-1", "running"),
+        ("mailbox", "running"),
+    ]
     assert described["programs"][0]["memory_bytes"] > 50e6
+    with smtplib.SMTP(*described["smtp_address"].split(":"), timeout=20) as client:
+        client.sendmail("a@example.com", ["ada@example.com"], b"Subject: Hello\r\n\r\nIt works.\r\n")
+    assert described["mailbox_url"] in first.stdout
+    (mail,) = cast(list[dict[str, object]], ask(f"{described['mailbox_url']}/api/mails")["mails"])
+    assert mail["subject"] == "Hello"
 
     without = run("up")
     assert without.returncode == 1

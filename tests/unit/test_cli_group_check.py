@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from tidemill.cli import group_check
 from tidemill.cli.group_check import Standing, judge
+from tidemill.config import load_settings
 
 
 def standing(committed: int, *, low: int = 0, high: int = 100, partition: int = 0) -> Standing:
@@ -39,3 +44,30 @@ def test_of_many_faults_some_are_shown_and_the_others_counted() -> None:
     finding = judge([standing(1, low=5, partition=number) for number in range(7)])
     assert finding.found.count("deleted unread") == 3
     assert finding.found.endswith("and 4 more")
+
+
+class MovingCoordinator:
+    """A consumer whose group's coordinator is elected while it asks."""
+
+    asked = 0
+
+    def __init__(self, config: dict[str, object]) -> None:
+        self.config = config
+        self.is_closed = False
+
+    def committed(self, parts: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        type(self).asked += 1
+        if type(self).asked < 3:
+            raise KafkaException(KafkaError(KafkaError.NOT_COORDINATOR))
+        return [TopicPartition(part.topic, part.partition, 7) for part in parts]
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_a_group_whose_coordinator_moves_is_asked_again_and_never_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_check, "Consumer", MovingCoordinator)
+    monkeypatch.setattr(MovingCoordinator, "asked", 0)
+    (found,) = group_check._committed(load_settings(), "tidemill.image", [TopicPartition("image.requested", 3)])
+    assert (found.topic, found.partition, found.offset) == ("image.requested", 3, 7)
+    assert MovingCoordinator.asked == 3

@@ -13,7 +13,7 @@ from tests.unit.effects_running import event_of
 from tidemill.config import load_settings
 from tidemill.errors import EffectError, EffectHeld, OutcomeUnknown
 from tidemill.event import Event
-from tidemill.runtime.effects.memory import MemoryLedger, memory_work
+from tidemill.testing import MemoryLedger, memory_work
 from tidemill.runtime.stream import stream
 from tidemill.runtime.work import Work
 

@@ -6,14 +6,16 @@ import json
 import os
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from streams.email.settings import load_email_settings
 from tidemill.config import Settings, load_settings
 from tidemill.errors import LocalError
-from tidemill.local import Stack, clean_up, record, state_folder, wipe
+from tidemill.local import Stack, clean_up, mailbox, record, state_folder, wipe
 from tidemill.local.layout import Layout
 from tidemill.local.program import Program, Running, marks
 from tidemill.local.progress import Silent
@@ -21,7 +23,8 @@ from tidemill.local.progress import Silent
 
 @pytest.fixture(autouse=True)
 def no_addresses_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TIDEMILL_BOOTSTRAP_SERVERS", "TIDEMILL_REGISTRY_URL", "TIDEMILL_STATE_DIR"):
+    stack = ("TIDEMILL_BOOTSTRAP_SERVERS", "TIDEMILL_REGISTRY_URL", "TIDEMILL_STATE_DIR")
+    for name in (*stack, "TIDEMILL_EMAIL_HOST", "TIDEMILL_EMAIL_PORT"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -172,3 +175,32 @@ def test_readers_never_see_half_a_record(tmp_path: Path) -> None:
     record.write(path, stack_record(tmp_path, 1))
     assert json.loads(path.read_text())["bootstrap_servers"] == "127.0.0.1:20001"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def with_mailbox(folder: Path) -> record.StackRecord:
+    return replace(stack_record(folder, 1), smtp_address="127.0.0.1:20025", mailbox_url="http://127.0.0.1:20026")
+
+
+def test_the_mailbox_of_a_running_stack_is_known_by_its_addresses(tmp_path: Path) -> None:
+    record.write(tmp_path / "stack.json", with_mailbox(tmp_path))
+    found = record.read(tmp_path / "stack.json")
+    assert found == with_mailbox(tmp_path)
+    assert mailbox.ports_of(found) == mailbox.MailboxPorts(smtp=20025, page=20026)
+    assert mailbox.ports_of(stack_record(tmp_path, 1)) is None
+
+
+def test_mails_go_to_the_stacks_mailbox_unless_a_relay_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record.write(tmp_path / "stack.json", with_mailbox(tmp_path))
+    stack = settings_in(tmp_path)
+    assert load_email_settings(stack).relay == "127.0.0.1:20025"
+    monkeypatch.setenv("TIDEMILL_EMAIL_HOST", "mx.example.com")
+    assert load_email_settings(stack).relay == "mx.example.com:1025"
+    monkeypatch.delenv("TIDEMILL_EMAIL_HOST")
+    monkeypatch.setenv("TIDEMILL_EMAIL_PORT", "2525")
+    assert load_email_settings(stack).relay == "127.0.0.1:2525"
+
+
+def test_without_a_mailbox_mails_go_where_one_usually_is(tmp_path: Path) -> None:
+    assert load_email_settings(settings_in(tmp_path)).relay == "127.0.0.1:1025"
+    record.write(tmp_path / "stack.json", stack_record(tmp_path, 1))
+    assert load_email_settings(settings_in(tmp_path)).relay == "127.0.0.1:1025"

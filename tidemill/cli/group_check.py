@@ -5,11 +5,12 @@ It sees what a worker would tell as an alarm, also while no worker runs. It read
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tidemill import broker
 from tidemill.cli.finding import Finding
@@ -85,18 +86,27 @@ def check_groups(settings: Settings) -> Finding:
         BrokerError: The cluster can't be asked.
     """
     try:
-        return judge(_standings(broker.admin_client(settings), settings.qualified("tidemill.")))
+        return judge(_standings(broker.admin_client(settings), settings))
     except KafkaException as error:
         raise broker.from_kafka(error.args[0], settings) from error
 
 
-def _standings(admin: AdminClient, prefix: str) -> list[Standing]:
+def _standings(admin: AdminClient, settings: Settings) -> list[Standing]:
     listed = admin.list_consumer_groups(request_timeout=ASK_SECONDS).result(ASK_SECONDS).valid
+    prefix = settings.qualified("tidemill.")
     groups = sorted(group.group_id for group in listed if group.group_id.startswith(prefix))
+    topics = admin.list_topics(timeout=ASK_SECONDS).topics
+    parts = [
+        TopicPartition(topic, number)
+        for topic in sorted(topics)
+        if topic.startswith(settings.namespace) and not topic.startswith("__")
+        for number in topics[topic].partitions
+    ]
     committed: dict[tuple[str, Key], int] = {}
-    for group in groups:
-        (answer,) = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
-        for part in answer.result(ASK_SECONDS).topic_partitions:
+    for group in groups if parts else []:
+        for part in _committed(settings, group.removeprefix(settings.namespace), parts):
+            if part.error is not None:
+                raise KafkaException(part.error)
             if part.offset >= 0:
                 committed[group, (part.topic, part.partition)] = part.offset
     keys = {key for _, key in committed}
@@ -106,6 +116,28 @@ def _standings(admin: AdminClient, prefix: str) -> list[Standing]:
         for (group, key), offset in committed.items()
         if key in low and key in high
     ]
+
+
+def _committed(settings: Settings, group: str, parts: list[TopicPartition]) -> list[TopicPartition]:
+    """What a group has committed of some partitions.
+
+    By a consumer that never subscribes, and so is no member: AdminClient.list_consumer_group_offsets ends the process
+    (SIGSEGV) where the group's coordinator is being elected (librdkafka 2.16.0: rd_kafka_handle_OffsetFetch calls
+    rd_kafka_cgrp_op for a client that has no group).
+    """
+    consumer = Consumer(broker.consumer_config(settings, group))
+    deadline = time.monotonic() + ASK_SECONDS
+    try:
+        while True:
+            try:
+                return consumer.committed(parts, timeout=ASK_SECONDS)
+            except KafkaException as error:
+                # librdkafka asks no second time where the coordinator is just moving (rd_kafka_committed, 2.16.0).
+                if error.args[0].code() not in broker.COORDINATOR_MOVES or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+    finally:
+        consumer.close()
 
 
 def _ends(admin: AdminClient, keys: set[Key], *, earliest: bool) -> Mapping[Key, int]:

@@ -19,7 +19,7 @@ LARGEST_BYTES = 50_000_000
 IDLE_SECONDS = 300.0
 
 log = logging.getLogger(__name__)
-# It warns of a part of its own that it fills in itself.
+# aiosmtpd warns of a deprecated attribute whenever somebody logs in, and writes it itself.
 logging.getLogger("mail.log").setLevel(logging.ERROR)
 
 

@@ -131,7 +131,7 @@ class Work:
         if self._effects is None:
             raise EffectError(
                 "This Work has no ledger of effects.",
-                hint="In tests make it by tidemill.runtime.effects.memory.memory_work.",
+                hint="In tests make it by tidemill.testing.memory_work.",
             )
         if self._used is None:
             self._used = set()
