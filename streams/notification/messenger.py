@@ -41,6 +41,8 @@ def _catch_log() -> None:
         log.handlers[:] = [_Caught()]
         log.propagate = False
         log.setLevel(logging.WARNING)
+    # Its lines for debugging hold the paths of addresses, where many services have their tokens.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.WARNING)
 
 
 def plugin_of(url: str) -> Any:

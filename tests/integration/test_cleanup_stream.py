@@ -16,7 +16,7 @@ from tests.integration.commands import command_environment
 from tests.integration.working import events, header, messages, prepare, publish, until_there, wait_until, working
 from tests.unit.cleaning import AS_OF, Site, declared
 from tidemill.config import Settings
-from tidemill.events import CleanupDone, CleanupRequested
+from tidemill.events import CleanupDone, CleanupRequested, JobCancel, JobProgress
 from tidemill.topics import apply, house_topics
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ asyncio.run(Worker([cleanup], load_settings()).run())
 
 @pytest.fixture
 def site(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    prepare(settings, CleanupRequested, CleanupDone)
+    prepare(settings, CleanupRequested, CleanupDone, JobCancel, JobProgress)
     apply(settings, [], house=house_topics())
     site = Site(tmp_path)
     monkeypatch.setenv("TIDEMILL_CLEANUP_POLICIES", str(tmp_path / "cleanup.toml"))

@@ -27,7 +27,9 @@ def test_all_is_well_where_topics_and_schemas_are_there(contracts_ready: Setting
         "topics": True,
         "schemas": True,
         "streams": None,
+        "outbox": None,
         "scheduler": None,
+        "tracker": None,
         "clock": True,
         "object store": True,
     }
@@ -36,10 +38,10 @@ def test_all_is_well_where_topics_and_schemas_are_there(contracts_ready: Setting
 def test_what_is_missing_is_named_with_the_command_that_makes_it(settings: Settings) -> None:
     found = findings(settings)
     assert found["topics"].ok is False
-    assert f"missing: {settings.namespace}email.requested" in found["topics"].found
+    assert f"missing: {settings.namespace}cleanup.done" in found["topics"].found
     assert "`tidemill topics apply`" in (found["topics"].next_step or "")
     assert found["schemas"].ok is False
-    assert "email.requested" in found["schemas"].found
+    assert "cleanup.done" in found["schemas"].found
     assert "`tidemill schemas register`" in (found["schemas"].next_step or "")
 
 
@@ -93,7 +95,9 @@ def test_the_doctors_exit_status_tells_whether_all_is_well(contracts_ready: Sett
         "topics": True,
         "schemas": True,
         "streams": None,
+        "outbox": None,
         "scheduler": None,
+        "tracker": None,
         "clock": True,
         "object store": True,
     }

@@ -235,7 +235,8 @@ def test_up_detached_then_up_again_then_down(own_settings: Settings) -> None:
         ("mailbox", "running"),
     ]
     assert described["programs"][0]["memory_bytes"] > 50e6
-    with smtplib.SMTP(*described["smtp_address"].split(":"), timeout=20) as client:
+    host, _, port = described["smtp_address"].rpartition(":")
+    with smtplib.SMTP(host, int(port), timeout=20) as client:
         client.sendmail("a@example.com", ["ada@example.com"], b"Subject: Hello\r\n\r\nIt works.\r\n")
     assert described["mailbox_url"] in first.stdout
     (mail,) = cast(list[dict[str, object]], ask(f"{described['mailbox_url']}/api/mails")["mails"])

@@ -11,12 +11,13 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from structlog.testing import capture_logs
 
-from tests.integration.steps import PARTITIONS, StepAsked
+from tests.integration.steps import PARTITIONS, StepAsked, StepDone
 from tests.integration.working import ASKED, committed, lag, prepare, publish, steps, until, working
 from tidemill import broker
 from tidemill.cli.group_check import check_groups
 from tidemill.config import Settings
 from tidemill.event import Event
+from tidemill.events import JobProgress
 from tidemill.partitioning import partition_of
 from tidemill.runtime.stream import Stream, stream
 
@@ -59,7 +60,7 @@ def alarms(log: list[Any]) -> list[tuple[int, int, int, int]]:
 async def test_events_deleted_while_no_worker_ran_are_an_alarm_once_and_the_rest_is_handled(
     settings: Settings,
 ) -> None:
-    prepare(settings)
+    prepare(settings, StepAsked, StepDone, JobProgress)
     seen: list[tuple[str, int]] = []
 
     @stream("step.asked", name="late")
@@ -100,7 +101,7 @@ async def test_events_deleted_under_a_worker_that_is_too_slow_are_an_alarm_and_i
     settings: Settings, protocol: Any
 ) -> None:
     settings = settings.model_copy(update={"group_protocol": protocol})
-    prepare(settings)
+    prepare(settings, StepAsked, StepDone, JobProgress)
     release = asyncio.Event()
     seen: Counter[tuple[str, int]] = Counter()
 
@@ -133,7 +134,7 @@ async def test_events_deleted_under_a_worker_that_is_too_slow_are_an_alarm_and_i
 async def test_a_log_that_ends_before_what_was_read_is_an_alarm_and_is_read_from_its_beginning(
     settings: Settings,
 ) -> None:
-    prepare(settings)
+    prepare(settings, StepAsked, StepDone, JobProgress)
     seen: Counter[tuple[str, int]] = Counter()
 
     @stream("step.asked", name="anew")
@@ -154,7 +155,7 @@ async def test_a_log_that_ends_before_what_was_read_is_an_alarm_and_is_read_from
 
 
 async def test_a_new_group_begins_with_what_there_is_and_raises_no_alarm(settings: Settings) -> None:
-    prepare(settings)
+    prepare(settings, StepAsked, StepDone, JobProgress)
     seen: list[int] = []
 
     @stream("step.asked", name="young")
@@ -173,7 +174,7 @@ async def test_a_new_group_begins_with_what_there_is_and_raises_no_alarm(setting
 
 async def test_a_new_group_that_wants_the_latest_begins_with_what_comes_after_it(settings: Settings) -> None:
     settings = settings.model_copy(update={"kafka": {"auto.offset.reset": "latest"}})
-    prepare(settings)
+    prepare(settings, StepAsked, StepDone, JobProgress)
     seen: list[int] = []
 
     @stream("step.asked", name="modern")

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from confluent_kafka import Producer
 from structlog.testing import capture_logs
 
-from tests.integration.steps import PARTITIONS, StepAsked
+from tests.integration.steps import PARTITIONS, StepAsked, StepDone
 from tests.integration.working import ASKED, WAIT_SECONDS, Working, prepare, publish, steps, until, working
 from tidemill import broker
 from tidemill.codec import Codec
 from tidemill.config import Settings
 from tidemill.contracts.registry import Registry
 from tidemill.event import Event
+from tidemill.events import JobProgress
 from tidemill.partitioning import partition_of
 from tidemill.runtime.stream import stream
 
@@ -41,7 +42,7 @@ def publish_in_transactions(settings: Settings, count: int, *, abort_every: int)
 
 
 async def test_a_log_of_transactions_is_handled_whole_and_few_of_its_gaps_are_looked_at(settings: Settings) -> None:
-    prepare(settings)
+    prepare(settings, StepAsked, StepDone, JobProgress)
     seen: list[int] = []
 
     @stream("step.asked", name="marked")
@@ -74,7 +75,7 @@ def play_a_fault(settings: Settings, worker: Working, more: Sequence[StepAsked],
 
 
 async def test_what_the_client_skips_is_read_again_and_handled_once_in_order(settings: Settings) -> None:
-    prepare(settings)
+    prepare(settings, StepAsked, StepDone, JobProgress)
     seen: list[int] = []
 
     @stream("step.asked", name="skipped")
@@ -94,7 +95,7 @@ async def test_what_the_client_skips_is_read_again_and_handled_once_in_order(set
 
 
 async def test_what_the_client_brings_twice_is_handled_once(settings: Settings) -> None:
-    prepare(settings)
+    prepare(settings, StepAsked, StepDone, JobProgress)
     seen: list[int] = []
 
     @stream("step.asked", name="twice")

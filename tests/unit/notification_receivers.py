@@ -58,7 +58,7 @@ class Receiver:
 async def receiver() -> AsyncIterator[Receiver]:
     """A receiver for the time of the block."""
     found = Receiver()
-    server = web.Server(found.handle)  # type: ignore[arg-type]  # it is given web.Request
+    server = web.Server(found.handle, access_log=None)  # type: ignore[arg-type]  # it is given web.Request
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

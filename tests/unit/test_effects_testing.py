@@ -13,9 +13,9 @@ from tests.unit.effects_running import event_of
 from tidemill.config import load_settings
 from tidemill.errors import EffectError, EffectHeld, OutcomeUnknown
 from tidemill.event import Event
-from tidemill.testing import MemoryLedger, memory_work
 from tidemill.runtime.stream import stream
 from tidemill.runtime.work import Work
+from tidemill.testing import MemoryLedger, memory_work
 
 charged: list[str] = []
 trouble: list[Exception] = []
