@@ -17,6 +17,7 @@ from tests.integration.working import events, header, messages, prepare, publish
 from tests.unit.cleaning import AS_OF, Site, declared
 from tidemill.config import Settings
 from tidemill.events import CleanupDone, CleanupRequested, JobCancel, JobProgress
+from tidemill.runtime import deadletter
 from tidemill.topics import apply, house_topics
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +57,7 @@ async def test_a_request_becomes_a_run_and_too_large_a_share_a_dead_letter(setti
         publish(settings, [CleanupRequested(policy="sessions", as_of=AS_OF, force=True)])
         await until_there(settings, DONE, 1)
     (letter,) = messages(settings, DEAD, 1)
-    assert "would remove 12 of 42 rows, 28.6%" in header(letter, "tm_error_message")
+    assert "would remove 12 of 42 rows, 28.6%" in header(letter, deadletter.MESSAGE)
     (told,) = events(settings, CleanupDone, 1)
     assert (told.payload.before, told.payload.deleted, told.payload.after) == (42, 12, 30)
     assert [row["id"] for row in site.archived()] == list(range(1, 13))
