@@ -41,7 +41,7 @@ def test_each_person_gets_a_mail_of_their_own_that_the_template_can_fill_in(resu
         assert isinstance(mail, EmailRequested)
         rendered = templates.render(mail.template or "", json.loads(mail.context), mail.locale, subject=None)
         assert rendered.subject == "Goods ist fertig"
-        assert f"Hello {name}" in (rendered.text or "")
+        assert f"Hallo {name}" in (rendered.text or "")
         assert "https://app.example.com/files/reports/" in (rendered.html or "")
 
 
