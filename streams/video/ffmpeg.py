@@ -105,7 +105,8 @@ class Ffmpeg:
                 if pipe is not None:
                     pipe.close()
         if child.returncode != 0:
-            cpu_spent = _cpu_seconds_of_children() - cpu_before >= limits.cpu_seconds
+            # The kernel counts by the nanosecond here and by the tick there.
+            cpu_spent = _cpu_seconds_of_children() - cpu_before >= 0.9 * limits.cpu_seconds
             raise failure(child.returncode, said, cpu_spent=cpu_spent)
         return said
 

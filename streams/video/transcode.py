@@ -79,7 +79,8 @@ def _video(output: VideoOutput, size: Size, picture: Picture, settings: VideoSet
     threads = ["-threads", str(settings.threads)]
     most = output.max_bitrate
     if output.container == "mp4":
-        crf = settings.mp4_crf if output.crf is None else output.crf
+        # 0 would be without any loss, which browsers can't play (High 4:4:4).
+        crf = max(1, settings.mp4_crf if output.crf is None else output.crf)
         return [
             *("-c:v", "libx264", "-preset", settings.mp4_preset, "-crf", str(crf), "-profile:v", "high", *threads),
             *(("-maxrate", str(most), "-bufsize", str(2 * most)) if most else ()),
