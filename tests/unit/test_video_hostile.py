@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from streams.video.ffmpeg import Ffmpeg
 from streams.video.settings import VideoSettings
 from tests.unit.video_samples import H264, TRAVEL, Bench, make_clip, run_ffmpeg
 from tidemill.errors import ForbiddenUri, ObjectTooLarge, Reject
@@ -44,7 +46,6 @@ class Listener:
         self.socket.settimeout(0.05)
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self.canary = make_clip(folder / "canary.ts", *H264, "-f", "mpegts")
-        self.read_at = self.canary.stat().st_atime_ns
 
     def was_called(self) -> bool:
         try:
@@ -90,17 +91,20 @@ def test_a_playlist_is_a_dead_letter_and_opens_neither_a_file_nor_a_connection(
     assert not listener.was_called()
 
 
-def test_a_movie_whose_data_lies_in_another_file_is_a_dead_letter(bench: Bench, listener: Listener) -> None:
-    """QuickTime's data references: the index here, the pictures wherever an alias says."""
-    data = make_clip(bench.folder / "plain.mov", *H264, sound=None).read_bytes()
-    alias = str(listener.canary).encode()
-    # A `url ` entry without the flag "in this same file".
-    entry = struct.pack(">I4sI", 12 + len(alias) + 1, b"url ", 0) + alias + b"\0"
-    own = data.rindex(b"dref")
-    patched = data[: own + 12] + entry[: len(data)] + data[own + 12 :]
-    said = _refusal(bench, patched, "linked.mov")
-    assert said
-    assert listener.canary.stat().st_atime_ns == listener.read_at
+@pytest.mark.parametrize("kind", ["hls", "concat"])
+def test_even_if_a_playlists_format_were_allowed_it_could_open_nothing(
+    tmp_path: Path, listener: Listener, kind: str
+) -> None:
+    allowing = VideoSettings().model_copy(update={"formats": ("hls", "concat", "mpegts")})
+    playlist = tmp_path / "playlist"
+    for uri in (f"file://{listener.canary}", f"{listener.url}/secret.ts"):
+        playlist.write_text(PLAYLISTS[kind].format(uri=uri))
+        options = ["-allowed_extensions", "ALL"] if kind == "hls" else ["-safe", "0"]
+        with pytest.raises(Reject, match=r"not on whitelist 'fd'|Failed to open segment"):
+            Ffmpeg(allowing, time.monotonic() + 20).run(
+                playlist, [["-f", kind, *options]], ["-map", "0", "-c", "copy", "-f", "null", "-"], log_level="info"
+            )
+    assert not listener.was_called()
 
 
 def test_an_empty_file_is_a_dead_letter(bench: Bench) -> None:
