@@ -6,13 +6,10 @@ nor the values of a statement: addresses hold secrets.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -20,6 +17,7 @@ from streams.notification.settings import NotificationSettings
 from streams.notification.tables import METADATA, SCHEMA, VERSION
 from tidemill.config import Settings
 from tidemill.errors import ConfigError, LedgerUnavailable
+from tidemill.sqlite import sqlite_engine
 
 FILE = "notifications.db"
 BUSY_SECONDS = 5.0
@@ -47,7 +45,12 @@ class Database:
         url = _url(settings, core)
         self.shown = url.render_as_string(hide_password=True)
         self.takes_one_writer = url.get_backend_name() == "sqlite"
-        self._engine = _sqlite(url) if self.takes_one_writer else _postgres(url)
+        # A notice whose event is committed mustn't be taken back by a power cut.
+        self._engine = (
+            sqlite_engine(url, busy_seconds=BUSY_SECONDS, synchronous="FULL", immediate=True)
+            if self.takes_one_writer
+            else _postgres(url)
+        )
         self._is_made = False
 
     @contextmanager
@@ -113,27 +116,6 @@ def _url(settings: NotificationSettings, core: Settings) -> URL:
             f"TIDEMILL_NOTIFICATION_DIRECTORY_URL can't be {url.render_as_string(hide_password=True)}.", hint=expected
         )
     return url
-
-
-def _sqlite(url: URL) -> Engine:
-    path = Path(url.database or "")
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
-
-    def make_file(*_: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-
-    def configure(connection: Any, _: Any) -> None:
-        # The driver's own transactions begin late and let two read before both write.
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-        # A notice whose event is committed mustn't be taken back by a power cut.
-        connection.execute("PRAGMA synchronous = FULL")
-
-    event.listen(engine, "do_connect", make_file)
-    event.listen(engine, "connect", configure)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
 
 
 def _postgres(url: URL) -> Engine:

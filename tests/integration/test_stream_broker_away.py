@@ -27,7 +27,9 @@ def test_sigterm_while_the_broker_is_away_ends_in_time_tells_what_is_not_committ
     settings: Settings, tmp_path: Path, stack: Any
 ) -> None:
     prepare(settings)
-    publish(settings, [StepAsked(lane=f"{lane}", number=n, note="50") for n in range(20) for lane in range(10)])
+    # The quiet ones give no outputs that would have to be acknowledged: what runs at the end is done, broker or not.
+    lanes = [f"{kind}-{n}" for kind in ("telling", "quiet") for n in range(5)]
+    publish(settings, [StepAsked(lane=lane, number=n, note="50") for n in range(20) for lane in lanes])
     with worker_process(settings, tmp_path, LEDGER, drain_seconds=DRAIN_SECONDS) as worker:
         wait_until(lambda: len(noted(tmp_path, "DONE")) > 30, "the worker is at work")
         with paused_broker(stack, settings):
@@ -47,7 +49,7 @@ def test_sigterm_while_the_broker_is_away_ends_in_time_tells_what_is_not_committ
         wait_until(lambda: lag(settings, ledger) == 0, "another worker has done the rest")
         assert worker.end() == 0
     assert len(set(noted(tmp_path, "DONE"))) == 200
-    assert len({event.id for event in events(settings, StepDone)}) == 200
+    assert len({event.id for event in events(settings, StepDone)}) == 100
 
 
 @pytest.mark.parametrize("protocol", ["consumer", "classic"])

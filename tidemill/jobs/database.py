@@ -6,13 +6,13 @@ the same transaction as what they stand for, so that what a power cut takes back
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tidemill.errors import ConfigError, StatusUnavailable, TidemillError
+from tidemill.sqlite import sqlite_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -44,7 +44,11 @@ class Database:
             self.shown = url.render_as_string(hide_password=True)
             self.is_sqlite = url.get_backend_name() == "sqlite"
             self._file = Path(url.database or "") if self.is_sqlite else None
-            self._engine = _sqlite(url) if self.is_sqlite else _postgres(url)
+            self._engine = (
+                sqlite_engine(url, busy_seconds=BUSY_SECONDS, synchronous="NORMAL")
+                if self.is_sqlite
+                else _postgres(url)
+            )
         except ImportError as error:
             raise ConfigError(
                 f"To know of jobs takes {error.name or error}, which isn't installed.",
@@ -169,27 +173,6 @@ def _url(settings: Settings, file: Path | None) -> URL:
             hint="Give TIDEMILL_STATUS_URL a file, as in sqlite:////var/lib/status.db.",
         )
     return url
-
-
-def _sqlite(url: URL) -> Engine:
-    from sqlalchemy import create_engine, event
-
-    path = Path(url.database or "")
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
-
-    def make_file(*_: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # What jobs result in may be private.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-
-    def configure(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-
-    event.listen(engine, "do_connect", make_file)
-    event.listen(engine, "connect", configure)
-    return engine
 
 
 def _postgres(url: URL) -> Engine:

@@ -5,13 +5,12 @@ Whatever fails there is LedgerUnavailable, so that events wait for it; it never 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tidemill.errors import LedgerUnavailable
+from tidemill.sqlite import sqlite_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -40,7 +39,12 @@ class Database:
         with translated("the ledger of effects"):
             url = _url(settings)
             self.shown = url.render_as_string(hide_password=True)
-            self._engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
+            # An intent that a power cut takes back would be an effect that happens twice.
+            self._engine = (
+                sqlite_engine(url, busy_seconds=BUSY_SECONDS, synchronous="FULL", immediate=True)
+                if url.get_backend_name() == "sqlite"
+                else _postgres(url)
+            )
         self.lease_seconds = settings.effects_lease_seconds
         """Without a sign of life for so long an owner counts as dead."""
         self._is_made = False
@@ -121,30 +125,6 @@ def _url(settings: Settings) -> URL:
             hint="Give TIDEMILL_EFFECTS_URL a file, as in sqlite:////var/lib/effects.db.",
         )
     return url
-
-
-def _sqlite(url: URL) -> Engine:
-    from sqlalchemy import create_engine, event
-
-    path = Path(url.database or "")
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS})
-
-    def make_file(*_: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # What effects return may be private.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-
-    def configure(connection: Any, _: Any) -> None:
-        # The driver's own transactions begin late and let two read before both write.
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-        # An intent that a power cut takes back would be an effect that happens twice.
-        connection.execute("PRAGMA synchronous = FULL")
-
-    event.listen(engine, "do_connect", make_file)
-    event.listen(engine, "connect", configure)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
 
 
 def _postgres(url: URL) -> Engine:
