@@ -105,6 +105,16 @@ class Settings(BaseSettings):
         default_factory=list, description="URI prefixes that streams may read from, besides the store itself."
     )
 
+    outbox_notify: bool = Field(
+        True,
+        description="Whether writers tell Postgres of their outbox rows, so that relays move them at once.",
+    )
+
+    archive_url: str | None = Field(
+        None,
+        description="Where topics are archived: file://, s3://, gs:// or az://. Default: the store's folder archive.",
+    )
+
     log_format: Literal["auto", "console", "json"] = Field(
         "auto", description="`auto`: console on a terminal, else JSON."
     )
@@ -166,6 +176,11 @@ class Settings(BaseSettings):
     def object_store(self) -> str:
         """URL of the object store that results are written to."""
         return self.store_url or (self.state_dir / "objects").absolute().as_uri()
+
+    @property
+    def archive_store(self) -> str:
+        """URL of the archive of topics."""
+        return self.archive_url or f"{self.object_store.rstrip('/')}/archive"
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -50,10 +50,11 @@ def add(
         ContractError, InvalidEvent, EventTooLarge: As `Publisher.publish`.
         Exception: Whatever the database says, as its driver says it.
     """
+    settings = settings or _environment()
     row = _rows(settings).make(
         payload, key=key, subject=subject, cause=cause, headers=headers, id=id, delay=delay, at=at
     )
-    insert(target, [row])
+    insert(target, [row], notify=settings.outbox_notify)
     return row.event_id
 
 
@@ -71,10 +72,11 @@ async def add_async(
     settings: Settings | None = None,
 ) -> str:
     """As `add`, for SQLAlchemy's AsyncSession and AsyncConnection, and psycopg's AsyncConnection."""
+    settings = settings or _environment()
     row = _rows(settings).make(
         payload, key=key, subject=subject, cause=cause, headers=headers, id=id, delay=delay, at=at
     )
-    await insert_async(target, [row])
+    await insert_async(target, [row], notify=settings.outbox_notify)
     return row.event_id
 
 
@@ -84,15 +86,17 @@ def add_many(target: Any, payloads: Iterable[Payload], *, settings: Settings | N
     Returns:
         Their ids, in order.
     """
+    settings = settings or _environment()
     rows = [_rows(settings).make(payload) for payload in payloads]
-    insert(target, rows)
+    insert(target, rows, notify=settings.outbox_notify)
     return [row.event_id for row in rows]
 
 
 async def add_many_async(target: Any, payloads: Iterable[Payload], *, settings: Settings | None = None) -> list[str]:
     """As `add_many`, for the targets of `add_async`."""
+    settings = settings or _environment()
     rows = [_rows(settings).make(payload) for payload in payloads]
-    await insert_async(target, rows)
+    await insert_async(target, rows, notify=settings.outbox_notify)
     return [row.event_id for row in rows]
 
 
@@ -104,9 +108,8 @@ def _environment() -> Settings:
     return load_settings()
 
 
-def _rows(settings: Settings | None) -> Rows:
+def _rows(settings: Settings) -> Rows:
     """The maker of rows for these settings: its encoders are compiled once."""
-    settings = settings if settings is not None else _environment()
     what_counts = (settings.namespace, settings.source, settings.max_event_bytes)
     rows = _made.get(what_counts)
     if rows is None:

@@ -24,19 +24,20 @@ Run = Callable[[str, Sequence[Any]], Any]
 
 
 @lru_cache(maxsize=8)
-def statement(dialect: str, style: str) -> str:
+def statement(dialect: str, style: str, notify: bool = True) -> str:
     """The statement that inserts a row.
 
     Args:
         dialect: `postgresql` or `sqlite`.
         style: How its driver names parameters: `named` (:lane), `format` (%s), `qmark` (?).
+        notify: Tell the relays; Postgres lets commits of transactions that tell something pass one at a time.
 
     Raises:
         OutboxError: There is no outbox in that kind of database.
     """
     marks = {"named": [f":{name}" for name in COLUMNS], "format": ["%s"] * len(COLUMNS), "qmark": ["?"] * len(COLUMNS)}
     insert = f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES ({', '.join(marks[style])})"
-    if dialect == "sqlite":
+    if dialect == "sqlite" or (dialect == "postgresql" and not notify):
         return insert
     if dialect == "postgresql":
         # One round trip. However many rows a transaction writes, each relay is told once, when it commits.
@@ -44,8 +45,8 @@ def statement(dialect: str, style: str) -> str:
     raise OutboxError(f"There is no outbox in a database of kind {dialect!r}.", hint=HOW)
 
 
-def insert(target: Any, rows: Sequence[Row]) -> None:
-    """Insert rows in the transaction of a synchronous target.
+def insert(target: Any, rows: Sequence[Row], *, notify: bool) -> None:
+    """Insert rows in the transaction of a synchronous target; `notify`: as `statement` has it.
 
     Raises:
         OutboxError: It is none of those known, is asynchronous, or would commit by itself.
@@ -53,18 +54,20 @@ def insert(target: Any, rows: Sequence[Row]) -> None:
     kind = _kind(target)
     match kind:
         case "sqlalchemy":
-            _sqlalchemy(target.connection() if _is_session(target) else target, rows)
+            _sqlalchemy(target.connection() if _is_session(target) else target, rows, notify)
         case "psycopg":
             _refuse_autocommit(_psycopg_would_commit(target), "psycopg's autocommit is on, and no transaction is open")
             with target.cursor() as cursor:
-                cursor.executemany(statement("postgresql", "format"), [[*row.values().values()] for row in rows])
+                cursor.executemany(
+                    statement("postgresql", "format", notify), [[*row.values().values()] for row in rows]
+                )
         case "django":
             _refuse_autocommit(
                 target.get_autocommit() and not target.in_atomic_block, "Django is outside of transaction.atomic()"
             )
             with target.cursor() as cursor:
                 for row in rows:
-                    cursor.execute(statement(target.vendor, "format"), [*row.values().values()])
+                    cursor.execute(statement(target.vendor, "format", notify), [*row.values().values()])
         case "sqlite3":
             _refuse_autocommit(_sqlite3_would_commit(target), "sqlite3's autocommit is on, and no transaction is open")
             target.executemany(statement("sqlite", "qmark"), [[*row.values().values()] for row in rows])
@@ -76,7 +79,7 @@ def insert(target: Any, rows: Sequence[Row]) -> None:
             raise OutboxError(f"The outbox doesn't know what to do with {_name(target)}.", hint=HOW)
 
 
-async def insert_async(target: Any, rows: Sequence[Row]) -> None:
+async def insert_async(target: Any, rows: Sequence[Row], *, notify: bool) -> None:
     """Insert rows in the transaction of an asynchronous target: AsyncSession, AsyncConnection, psycopg.AsyncConnection.
 
     Raises:
@@ -89,15 +92,17 @@ async def insert_async(target: Any, rows: Sequence[Row]) -> None:
     if _module(target) == "psycopg":
         _refuse_autocommit(_psycopg_would_commit(target), "psycopg's autocommit is on, and no transaction is open")
         async with target.cursor() as cursor:
-            await cursor.executemany(statement("postgresql", "format"), [[*row.values().values()] for row in rows])
+            await cursor.executemany(
+                statement("postgresql", "format", notify), [[*row.values().values()] for row in rows]
+            )
         return
     # SQLAlchemy's own bridge: the same work on the synchronous connection beneath.
     connection: Any = await target.connection() if _is_session(target) else target
-    running: Awaitable[None] = connection.run_sync(_sqlalchemy, rows)
+    running: Awaitable[None] = connection.run_sync(_sqlalchemy, rows, notify)
     await running
 
 
-def _sqlalchemy(connection: Any, rows: Sequence[Row]) -> None:
+def _sqlalchemy(connection: Any, rows: Sequence[Row], notify: bool) -> None:
     from sqlalchemy import text
 
     # As Connection._is_autocommit_isolation of SQLAlchemy 2.0 finds out.
@@ -105,7 +110,7 @@ def _sqlalchemy(connection: Any, rows: Sequence[Row]) -> None:
         "isolation_level", getattr(connection.dialect, "_on_connect_isolation_level", None)
     )
     _refuse_autocommit(level == "AUTOCOMMIT", "the connection's isolation level is AUTOCOMMIT")
-    run = text(statement(connection.dialect.name, "named"))
+    run = text(statement(connection.dialect.name, "named", notify))
     for row in rows:
         connection.execute(run, row.values())
 
