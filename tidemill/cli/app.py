@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tidemill.cli import cancel, doctor, effects, publish, schemas, topics, up, worker
+from tidemill.cli import cancel, doctor, effects, publish, replay, schemas, topics, up, worker
 from tidemill.cli.terminal import err, out
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def build() -> typer.Typer:
     app.add_typer(topics.app, name="topics")
     app.add_typer(schemas.app, name="schemas")
     app.add_typer(effects.app, name="effects")
+    app.add_typer(replay.app, name="replay")
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         try:
             point.load()(app)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from tidemill.replay.ranges import Gap
 from tidemill.replay.scan import Estimate, Scan, scan
+from tidemill.replay.sql import Answer, sql
 from tidemill.replay.tally import Quarantined, Tally
 
-__all__ = ["Estimate", "Gap", "Quarantined", "Scan", "Tally", "scan"]
+__all__ = ["Answer", "Estimate", "Gap", "Quarantined", "Scan", "Tally", "scan", "sql"]

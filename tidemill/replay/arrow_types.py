@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -30,9 +32,16 @@ def converter(type_: AvroType) -> Convert | None:
     return _converter(type_, ())
 
 
-def as_json(value: Any) -> str:
-    """JSON text of a decoded value: times in ISO 8601, decimals and UUIDs as text, bytes in base64."""
-    return json.dumps(value, default=json_form, ensure_ascii=False, separators=(",", ":"))
+def as_json(value: Any, separators: tuple[str, str] = (",", ":")) -> str:
+    """JSON text of a decoded value: times in ISO 8601, decimals and UUIDs as text, bytes in base64.
+
+    NaN and infinities become text, too, since JSON has no form for them (RFC 8259).
+    """
+    write = partial(json.dumps, default=json_form, ensure_ascii=False, allow_nan=False, separators=separators)
+    try:
+        return write(value)
+    except ValueError:
+        return write(_named(value))
 
 
 def is_json(type_: AvroType, outer: tuple[int, ...] = ()) -> bool:
@@ -110,7 +119,7 @@ def _plain(pa: Any, type_: Primitive | Fixed) -> Any:
 
 def _converter(type_: AvroType, outer: tuple[int, ...]) -> Convert | None:
     if is_json(type_, outer):
-        return as_json
+        return lambda value: None if value is None else as_json(value)
     inner = optional_of(type_)
     if inner is not None:
         convert = _converter(inner, outer)
@@ -137,6 +146,17 @@ def _converter(type_: AvroType, outer: tuple[int, ...]) -> Convert | None:
 
 def _record(value: dict[str, Any], fields: list[tuple[str, Convert]]) -> dict[str, Any]:
     return value | {name: convert(value[name]) for name, convert in fields}
+
+
+def _named(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _named(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_named(each) for each in value]
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def json_form(value: Any) -> Any:

@@ -27,6 +27,10 @@ class Bookmark:
     next_offsets: dict[int, int]
     events: int
     complete: bool
+    size_bytes: int
+    """Of the file, as far as it counts."""
+    quarantine_bytes: int
+    """Likewise of what was put aside; 0 where nothing was."""
 
     def save(self, path: Path) -> None:
         """Write it, all or nothing."""
@@ -35,13 +39,54 @@ class Bookmark:
         partial.replace(path)
 
 
+def partial_path(path: Path) -> Path:
+    """Where an export lies until it is a valid file."""
+    return path.with_name(path.name + ".partial")
+
+
+def quarantine_path(path: Path) -> Path:
+    """Where an export puts aside what can't be read."""
+    return path.with_name(path.name + ".quarantine.ndjson")
+
+
 def bookmark_path(path: Path) -> Path:
-    """Where the bookmark of an export lies."""
+    """Where the bookmark of a file lies."""
     return path.with_name(path.name + ".replay.json")
 
 
+def last_state(path: Path) -> tuple[Bookmark, Path]:
+    """How far an export came, and the file that holds so much of it: the export's own, or what a killed one left.
+
+    Raises:
+        ConfigError: There is nothing to go on with, or it was changed meanwhile.
+    """
+    partial = partial_path(path)
+    if bookmark_path(partial).exists():
+        state = load_bookmark(partial)
+        if _has(partial, state):
+            return state, partial
+        if _size(path) == state.size_bytes:
+            # It got its name, and then no time was left for its bookmark.
+            return state, path
+    state = load_bookmark(path)
+    if _size(path) != state.size_bytes:
+        raise ConfigError(
+            f"{path} has {_size(path):,} bytes, and had {state.size_bytes:,} when its bookmark was written.",
+            hint="Somebody changed it: export anew, into another file.",
+        )
+    return state, path
+
+
+def _has(path: Path, state: Bookmark) -> bool:
+    return path.exists() and _size(path) >= state.size_bytes
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
 def load_bookmark(path: Path) -> Bookmark:
-    """The bookmark of an export.
+    """The bookmark of a file.
 
     Raises:
         ConfigError: There is none, or it can't be read.

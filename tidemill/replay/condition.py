@@ -57,6 +57,11 @@ class Condition:
                 f"The condition {self._where!r} gives {fulfilled.type} and not yes or no.",
                 hint="Compare it with something.",
             )
+        if len(fulfilled) != table.num_rows:
+            raise ConfigError(
+                f"The condition {self._where!r} is about all rows together, and not about each.",
+                hint="Leave out what counts or sums up; export, and ask DuckDB about the file.",
+            )
         compute = need("pyarrow.compute", "conditions")
         rows: list[int] = compute.indices_nonzero(fulfilled).to_pylist()
         return rows

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SLICE_MESSAGES = 8192
 """What the decoder is quickest with: the columns of so many fit into the processor's cache."""
 SLICE_BYTES = 8_000_000
+LEAST_MESSAGES = 256
 QUEUE_BYTES = 64_000_000
 """What librdkafka may hold of messages that nobody has taken yet, over all partitions."""
 WAIT_SECONDS = 0.1
@@ -47,10 +48,18 @@ class Fetcher:
         plan: The ranges.
         keep_messages: Keep the messages themselves, for their headers.
         follow: Never end: what is appended is read, too.
+        share: How many fetchers there are at once, which share the memory of one.
     """
 
     def __init__(
-        self, settings: Settings, query: Query, plan: Plan, *, keep_messages: bool, follow: bool = False
+        self,
+        settings: Settings,
+        query: Query,
+        plan: Plan,
+        *,
+        keep_messages: bool,
+        follow: bool = False,
+        share: int = 1,
     ) -> None:
         self.gaps: list[Gap] = list(plan.gaps)
         self._settings = settings
@@ -58,6 +67,9 @@ class Fetcher:
         self._plan = plan
         self._keep_messages = keep_messages
         self._follow = follow
+        self._queue_bytes = QUEUE_BYTES // share
+        self._slice_messages = max(LEAST_MESSAGES, SLICE_MESSAGES // share)
+        self._slice_bytes = SLICE_BYTES // share
         self._ends = {each.partition: each.end for each in plan.ranges}
         self._positions = {each.partition: each.start for each in plan.ranges}
         if follow:
@@ -84,7 +96,7 @@ class Fetcher:
             consumer.close()
 
     def _config(self) -> dict[str, Any]:
-        room = max(1024, min(QUEUE_BYTES // 1000 // len(self._open), 32_768))
+        room = max(1024, min(self._queue_bytes // 1000 // len(self._open), 32_768))
         config = broker.consumer_config(self._settings, f"tidemill.replay.{uuid.uuid4().hex[:12]}")
         return {
             **config,
@@ -101,22 +113,25 @@ class Fetcher:
 
     def _read(self, consumer: Consumer) -> Generator[Slice, None, None]:
         gathered = Slice()
-        batch = 256
-        quiet_since = time.monotonic()
+        batch = LEAST_MESSAGES
+        most_messages, most_bytes = self._slice_messages, self._slice_bytes
+        quiet_seconds = 0.0
         while self._open:
+            began = time.monotonic()
+            before = dict(self._positions), len(self._open)
             messages = consumer.consume(batch, WAIT_SECONDS)
-            if not messages:
-                if not self._follow and time.monotonic() - quiet_since > QUIET_SECONDS:
-                    raise self._stalled()
-                # Empty or not: who takes it may want to stop.
-                yield gathered
-                gathered = Slice()
-                continue
-            size_bytes = self._take(consumer, messages, gathered)
-            quiet_since = time.monotonic()
-            # A message may have 100 bytes or a million: take as many as make half a slice.
-            batch = max(1, min(SLICE_MESSAGES // 2, SLICE_BYTES // 2 * len(messages) // (size_bytes + 1)))
-            if gathered.read >= SLICE_MESSAGES or gathered.size_bytes >= SLICE_BYTES:
+            if messages:
+                size_bytes = self._take(consumer, messages, gathered)
+                # A message may have 100 bytes or a million: take as many as make half a slice.
+                batch = max(1, min(most_messages // 2, most_bytes // 2 * len(messages) // (size_bytes + 1)))
+            # Only waiting counts: who takes the slices may be slow, and a consumer's complaints are no messages.
+            moved = before != (self._positions, len(self._open))
+            quiet_seconds = 0.0 if moved else quiet_seconds + time.monotonic() - began
+            if not self._follow and quiet_seconds > QUIET_SECONDS:
+                raise self._stalled()
+            # Empty or not where nothing came: who takes it may want to stop. Whoever follows wants it now.
+            is_full = gathered.read >= most_messages or gathered.size_bytes >= most_bytes
+            if not messages or is_full or self._follow:
                 yield gathered
                 gathered = Slice()
         if gathered.read:
@@ -124,8 +139,10 @@ class Fetcher:
 
     def _take(self, consumer: Consumer, messages: list[Message], into: Slice) -> int:
         """Put messages into a slice; how many bytes they had."""
+        news = []
         if any(map(Message.error, messages)):
-            messages = [message for message in messages if not self._is_event(consumer, message)]
+            news = [message for message in messages if message.error() is not None]
+            messages = [message for message in messages if message.error() is None]
         partitions: list[Any] = [*map(Message.partition, messages)]
         offsets: list[Any] = [*map(Message.offset, messages)]
         # Of each partition the last one stays.
@@ -140,12 +157,13 @@ class Fetcher:
             partitions = [partitions[row] for row in rows]
             offsets = [offsets[row] for row in rows]
         values: list[Any] = [*map(Message.value, messages)]
-        size_bytes = sum(map(len, filter(None, values)))
+        keys: list[Any] = [*map(Message.key, messages)]
+        size_bytes = sum(map(len, filter(None, values))) + sum(map(len, filter(None, keys)))
         taken = Slice(
             partitions,
             offsets,
             [stamp[1] for stamp in map(Message.timestamp, messages)],
-            [*map(Message.key, messages)],
+            keys,
             values,
             messages if self._keep_messages else [],
         )
@@ -158,6 +176,9 @@ class Fetcher:
         into.keys += taken.keys
         into.values += taken.values
         into.messages += taken.messages
+        # What came before it has moved the positions by now.
+        for message in news:
+            self._hear(consumer, message, into)
         return size_bytes
 
     def _matching(self, taken: Slice) -> Slice:
@@ -171,26 +192,26 @@ class Fetcher:
         ]
         return taken if len(rows) == len(taken) else taken.kept(rows)
 
-    def _is_event(self, consumer: Consumer, message: Message) -> bool:
-        """Whether it is no message but news of the consumer, which are dealt with here."""
-        error = message.error()
-        if error is None:
-            return False
+    def _hear(self, consumer: Consumer, message: Message, into: Slice) -> None:
+        """Deal with what is no event but news of the consumer."""
+        error: Any = message.error()
         code, partition = error.code(), message.partition()
         if code == KafkaError._PARTITION_EOF:
-            if self._follow or partition not in self._open:
-                return True
-            self._move(consumer, partition, max(self._positions[partition], message.offset() or 0), at_end=True)
+            if not self._follow and partition in self._open:
+                self._move(consumer, partition, max(self._positions[partition], message.offset() or 0))
+                into.next_offsets[partition] = min(self._positions[partition], self._ends[partition])
+                if partition in self._open:
+                    self._check_end(partition)
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             if partition in self._open:
                 self._jump(consumer, partition)
+                into.next_offsets[partition] = min(self._positions[partition], self._ends[partition])
         elif code not in _AWAY and (error.fatal() or not error.retriable()):
             raise broker.from_kafka(error, self._settings, topic=self._plan.topic)
-        return True
 
-    def _move(self, consumer: Consumer, partition: int, position: int, *, at_end: bool = False) -> None:
+    def _move(self, consumer: Consumer, partition: int, position: int) -> None:
         self._positions[partition] = position
-        if partition in self._open and (at_end or position >= self._ends[partition]):
+        if partition in self._open and position >= self._ends[partition]:
             self._open.discard(partition)
             consumer.pause([TopicPartition(self._plan.topic, partition)])
 
@@ -206,7 +227,20 @@ class Fetcher:
         self.gaps.append(Gap(partition, position, min(low, end)))
         self._move(consumer, partition, low)
         if partition in self._open:
-            consumer.seek(TopicPartition(self._plan.topic, partition, low))
+            # A seek is refused in this state.
+            consumer.incremental_unassign([TopicPartition(self._plan.topic, partition)])
+            consumer.incremental_assign([TopicPartition(self._plan.topic, partition, low)])
+
+    def _check_end(self, partition: int) -> None:
+        """A partition that ends too soon: a replica that lags, which more will come from, or something has happened."""
+        self._check_identity()
+        end = Cluster(self._settings, self._query.topic).offsets([partition], OffsetSpec.latest)[partition]
+        if end < self._ends[partition]:
+            raise BrokerError(
+                f"Partition {partition} of {self._plan.topic!r} ends at offset {end:,}, and ended at "
+                f"{self._ends[partition]:,} when reading began: its brokers have lost events.",
+                hint="An unclean leader election does that (KIP-106). Read again what there is.",
+            )
 
     def _check_identity(self) -> None:
         topic_id, _ = Cluster(self._settings, self._query.topic).describe()
@@ -220,6 +254,7 @@ class Fetcher:
         )
 
     def _stalled(self) -> BrokerError:
+        self._check_identity()
         left = ", ".join(f"{each} at {self._positions[each]} of {self._ends[each]}" for each in sorted(self._open)[:5])
         return BrokerError(
             f"Reading {self._plan.topic!r} has stood still for {QUIET_SECONDS:g} s (partition {left}).",

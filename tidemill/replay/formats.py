@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from tidemill.replay.arrow_types import as_json
 from tidemill.replay.extras import need
 from tidemill.replay.json_rows import json_rows
+from tidemill.replay.parquet_file import ParquetWriter
 
-GROUP_ROWS = 131_072
-GROUP_BYTES = 64_000_000
-"""A row group is held in memory until it is written."""
+ARROW_HEAD_BYTES = 8
+"""The magic and its padding, before the stream (Arrow columnar format, "IPC File Format")."""
 ENDINGS = {
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -31,41 +33,11 @@ class Writer(Protocol):
     def write(self, batch: Any) -> None:
         """Append the rows of a `pyarrow.RecordBatch`."""
 
+    def checkpoint(self) -> int:
+        """Bring all of it onto the disk; how many bytes of the file these are, by which it can be gone on with."""
+
     def close(self) -> None:
         """Write what is left, and whatever the format has at its end."""
-
-
-class ParquetWriter:
-    """Parquet with zstd; a row group for each 131,072 rows or 64 MB.
-
-    Args:
-        path: The file to make.
-        schema: The `pyarrow.Schema`.
-    """
-
-    def __init__(self, path: Path, schema: Any) -> None:
-        parquet = need("pyarrow.parquet", "writing Parquet")
-        self._schema = schema
-        self._writer = parquet.ParquetWriter(path, schema, compression="zstd", compression_level=1)
-        self._held: list[Any] = []
-        self._rows = self._bytes = 0
-
-    def write(self, batch: Any) -> None:
-        self._held.append(batch)
-        self._rows += batch.num_rows
-        self._bytes += batch.nbytes
-        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
-            self._flush()
-
-    def close(self) -> None:
-        if self._held:
-            self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        table = need("pyarrow", "writing Parquet").Table.from_batches(self._held, self._schema)
-        self._writer.write_table(table, row_group_size=GROUP_ROWS)
-        self._held, self._rows, self._bytes = [], 0, 0
 
 
 class ArrowWriter:
@@ -78,24 +50,31 @@ class ArrowWriter:
 
     def __init__(self, path: Path, schema: Any) -> None:
         ipc = need("pyarrow.ipc", "writing Arrow files")
-        self._writer = ipc.new_file(str(path), schema, options=ipc.IpcWriteOptions(compression="zstd"))
+        self._file = path.open("wb")
+        self._writer = ipc.new_file(self._file, schema, options=ipc.IpcWriteOptions(compression="zstd"))
 
     def write(self, batch: Any) -> None:
         self._writer.write_batch(batch)
 
+    def checkpoint(self) -> int:
+        return _synced(self._file)
+
     def close(self) -> None:
-        self._writer.close()
+        try:
+            self._writer.close()
+        finally:
+            self._file.close()
 
 
 class CsvWriter:
     """CSV with a heading; lists, maps and records as JSON text, bytes in base64.
 
     Args:
-        path: The file to make, or to go on with.
+        path: The file to make or to go on with, or a stream, which stays open.
         schema: The `pyarrow.Schema`.
     """
 
-    def __init__(self, path: Path, schema: Any) -> None:
+    def __init__(self, path: Path | BinaryIO, schema: Any) -> None:
         csv, pa = need("pyarrow.csv", "writing CSV"), need("pyarrow", "writing CSV")
         types = pa.types
         self._as_text = [
@@ -108,8 +87,9 @@ class CsvWriter:
         ]
         self._schema = pa.schema(fields)
         # A writer of pyarrow's on a path would empty the file.
-        self._stream = path.open("ab")
-        options = csv.WriteOptions(include_header=self._stream.tell() == 0)
+        self._file = path.open("ab") if isinstance(path, Path) else None
+        self._stream: BinaryIO = self._file or path  # type: ignore[assignment]  # a file of its own, or the stream
+        options = csv.WriteOptions(include_header=self._file is None or self._file.tell() == 0)
         self._writer = csv.CSVWriter(self._stream, self._schema, write_options=options)
 
     def write(self, batch: Any) -> None:
@@ -122,27 +102,36 @@ class CsvWriter:
         ]
         self._writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=self._schema))
 
+    def checkpoint(self) -> int:
+        return _synced(self._stream)
+
     def close(self) -> None:
         self._writer.close()
-        self._stream.close()
+        if self._file is not None:
+            self._file.close()
 
 
 class NdjsonWriter:
     """A JSON object on each line.
 
     Args:
-        path: The file to make, or to go on with.
+        path: The file to make or to go on with, or a stream, which stays open.
         schema: The `pyarrow.Schema`.
     """
 
-    def __init__(self, path: Path, schema: Any) -> None:
-        self._stream = path.open("a", encoding="utf-8", newline="\n")
+    def __init__(self, path: Path | BinaryIO, schema: Any) -> None:
+        self._file = path.open("ab") if isinstance(path, Path) else None
+        self._stream: BinaryIO = self._file or path  # type: ignore[assignment]  # a file of its own, or the stream
 
     def write(self, batch: Any) -> None:
-        self._stream.writelines(f"{line}\n" for line in json_rows(batch))
+        self._stream.writelines(f"{line}\n".encode() for line in json_rows(batch))
+
+    def checkpoint(self) -> int:
+        return _synced(self._stream)
 
     def close(self) -> None:
-        self._stream.close()
+        if self._file is not None:
+            self._file.close()
 
 
 WRITERS: dict[str, type[ParquetWriter | ArrowWriter | CsvWriter | NdjsonWriter]] = {
@@ -153,27 +142,36 @@ WRITERS: dict[str, type[ParquetWriter | ArrowWriter | CsvWriter | NdjsonWriter]]
 }
 
 
-def make_writer(format_: str, path: Path, schema: Any, *, before: Path | None) -> Writer:
-    """A writer for a file.
+def make_writer(format_: str, path: Path, schema: Any, *, before: Path | None = None, size_bytes: int = 0) -> Writer:
+    """A writer that makes a file.
 
     Args:
         format_: One of `WRITERS`.
         path: The file to make.
         schema: The `pyarrow.Schema`.
-        before: A file of the same format and schema whose rows come first.
+        before: What a writer of the same format and schema left, perhaps at `path`: its rows come first.
+        size_bytes: How much of `before` counts.
     """
-    path.unlink(missing_ok=True)
-    if before is not None and format_ in ("csv", "ndjson"):
-        shutil.copyfile(before, path)
-    writer = WRITERS[format_](path, schema)
-    if before is not None and format_ in ("parquet", "arrow"):
-        for batch in _batches(format_, before):
-            writer.write(batch)
+    if before is None:
+        path.unlink(missing_ok=True)
+    else:
+        if before != path:
+            shutil.copyfile(before, path)
+        os.truncate(path, size_bytes)
+    if before is None or format_ != "arrow":
+        return WRITERS[format_](path, schema)
+    # A file of Arrow's can't be gone on with: another one, with the same rows, takes its place.
+    fresh = path.with_name(path.name + ".fresh")
+    writer = ArrowWriter(fresh, schema)
+    for batch in _arrow_batches(path):
+        writer.write(batch)
+    writer.checkpoint()
+    fresh.replace(path)
     return writer
 
 
 def schema_of(format_: str, path: Path) -> Any | None:
-    """The `pyarrow.Schema` of a file, where its format keeps one.
+    """The `pyarrow.Schema` of a file, where its format keeps one; of Arrow's it needn't have been closed.
 
     Raises:
         pyarrow.ArrowInvalid, OSError: It is no such file.
@@ -181,19 +179,29 @@ def schema_of(format_: str, path: Path) -> Any | None:
     if format_ == "parquet":
         return need("pyarrow.parquet", "reading Parquet").read_schema(path)
     if format_ == "arrow":
-        with need("pyarrow.ipc", "reading Arrow files").open_file(str(path)) as reader:
+        with _arrow_stream(path) as reader:
             return reader.schema
     return None
 
 
-def _batches(format_: str, path: Path) -> Iterator[Any]:
-    if format_ == "parquet":
-        with need("pyarrow.parquet", "reading Parquet").ParquetFile(path) as file:
-            yield from file.iter_batches(batch_size=GROUP_ROWS)
-        return
-    with need("pyarrow.ipc", "reading Arrow files").open_file(str(path)) as reader:
-        for number in range(reader.num_record_batches):
-            yield reader.get_batch(number)
+def _arrow_batches(path: Path) -> Iterator[Any]:
+    with _arrow_stream(path) as reader:
+        yield from reader
+
+
+@contextmanager
+def _arrow_stream(path: Path) -> Iterator[Any]:
+    """The stream within a file of Arrow's, which is there before the file has its end."""
+    with path.open("rb") as file:
+        file.seek(ARROW_HEAD_BYTES)
+        with need("pyarrow.ipc", "reading Arrow files").open_stream(file) as reader:
+            yield reader
+
+
+def _synced(stream: BinaryIO) -> int:
+    stream.flush()
+    os.fsync(stream.fileno())
+    return stream.tell()
 
 
 def _cell(value: Any) -> str | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
-from tidemill.replay.arrow_types import as_json, json_form
+from tidemill.replay.arrow_types import as_json
 
 
 def json_rows(batch: Any) -> Iterator[str]:
@@ -20,19 +18,5 @@ def json_rows(batch: Any) -> Iterator[str]:
 
 
 def json_line(row: Any) -> str:
-    """One JSON document on one line; NaN and infinities become text, since JSON has no form for them."""
-    try:
-        return json.dumps(row, default=json_form, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        return as_json(_named(row))
-
-
-def _named(value: Any) -> Any:
-    match value:
-        case dict():
-            return {name: _named(each) for name, each in value.items()}
-        case list():
-            return [_named(each) for each in value]
-        case float() if not math.isfinite(value):
-            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
+    """One JSON document on one line."""
+    return as_json(row, (", ", ": "))

@@ -37,7 +37,9 @@ class Bound:
     time_ms: int | None = None
     """Milliseconds since 1970."""
     offsets: Mapping[int, int] | None = None
-    """Offset by partition; partitions that aren't named aren't read."""
+    """Offset by partition."""
+    only_these: bool = True
+    """Whether partitions without an offset aren't read; else they begin as if there were no offsets."""
 
 
 def bound(when: When, now: datetime, *, is_start: bool) -> Bound:

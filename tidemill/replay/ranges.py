@@ -11,10 +11,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import ConfigResource, OffsetSpec, ResourceType  # type: ignore[attr-defined]
 
 from tidemill import broker
+from tidemill.contracts.faults import did_you_mean
 from tidemill.errors import ConfigError, UnknownTopic
 from tidemill.partitioning import partition_of
 
@@ -65,11 +66,19 @@ class Plan:
     """What an explicit start asked for and retention has taken."""
     next_offsets: dict[int, int]
     """Where each partition that was asked for starts, those with nothing to read among them."""
+    archived: tuple[Range, ...] = ()
+    """What is read from the archive, before the ranges."""
 
     @property
     def offsets(self) -> int:
         """How many offsets are read: the events, and what transactions and compaction left of others."""
-        return sum(each.end - each.start for each in self.ranges)
+        return sum(each.end - each.start for each in (*self.archived, *self.ranges))
+
+    @property
+    def topic_starts(self) -> dict[int, int]:
+        """Where each partition starts in the topic, behind what is read from the archive."""
+        ends = {each.partition: each.end for each in self.archived}
+        return {**self.next_offsets, **ends, **{each.partition: each.start for each in self.ranges}}
 
 
 class Cluster:
@@ -102,24 +111,51 @@ class Cluster:
         Raises:
             BrokerError: A partition doesn't exist or can't be asked.
         """
+        return {partition: found.offset for partition, found in self.places(partitions, spec).items()}
+
+    def places(self, partitions: Iterable[int], spec: Callable[[], OffsetSpec]) -> dict[int, Any]:
+        """As `offsets`, with the timestamps: an object with `offset` and `timestamp` (ms, -1 for none) by partition."""
         asked = {TopicPartition(self.topic, number): spec() for number in partitions}
         if not asked:
             return {}
         answers = self._admin.list_offsets(
             asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS
         )
-        return {partition.partition: self._answer(answer).offset for partition, answer in answers.items()}
+        return {partition.partition: self._answer(answer) for partition, answer in answers.items()}
+
+    def config(self) -> dict[str, str | None]:
+        """The topic's settings by name.
+
+        Raises:
+            UnknownTopic: It doesn't exist.
+            BrokerError: The cluster doesn't tell.
+        """
+        asked = ConfigResource(ResourceType.TOPIC, self.topic)
+        answers = self._admin.describe_configs([asked], request_timeout=ANSWER_SECONDS)
+        return {name: entry.value for name, entry in self._answer(answers[asked]).items()}
 
     def _answer(self, answer: Future[Any]) -> Any:
         try:
             return answer.result(ANSWER_SECONDS + 5)
         except KafkaException as error:
+            if error.args[0].code() == KafkaError._TIMED_OUT:
+                raise broker.unreachable(self._settings, error.args[0].str()) from error
             translated = broker.from_kafka(error.args[0], self._settings, topic=self.topic)
             if isinstance(translated, UnknownTopic):
-                translated.hint = "`tidemill topics list` shows those that exist; names are without the namespace."
+                translated.hint = self._meant() or (
+                    "`tidemill topics list --all` shows those that exist; names are without the namespace."
+                )
             raise translated from error
         except TimeoutError as error:
             raise broker.unreachable(self._settings, f"no answer within {ANSWER_SECONDS:g} s") from error
+
+    def _meant(self) -> str | None:
+        """The topic that was probably meant, as a question."""
+        namespace = self._settings.namespace
+        names = [each for each in broker.cluster_metadata(self._settings).topics if each.startswith(namespace)]
+        return did_you_mean(
+            self.topic.removeprefix(namespace), [each.removeprefix(namespace) for each in names if each[0] != "_"]
+        )
 
 
 def make_plan(settings: Settings, query: Query) -> Plan:
@@ -149,24 +185,29 @@ def _wanted(query: Query, count: int) -> list[int]:
             f"Topic {query.topic!r} has no partition {', '.join(map(str, beyond))}.",
             hint=f"It has {count}: 0 to {count - 1}.",
         )
-    for asked in (query.partitions, query.start.offsets, query.end.offsets):
+    begun = {*(query.start.offsets or ())}
+    if query.start.offsets is not None and query.start.only_these:
+        numbers &= begun
+    for asked in (query.partitions, query.end.offsets):
         if asked is not None:
             numbers &= set(asked)
     if query.keys is not None and query.prune:
-        numbers &= {partition_of(key, count) for key in query.keys}
+        # What has been begun is read to its end, though its keys go elsewhere since the topic has more partitions.
+        going_on = set() if query.start.only_these else begun
+        numbers &= {partition_of(key, count) for key in query.keys} | going_on
     return sorted(numbers)
 
 
 def _starts(
     cluster: Cluster, query: Query, low: dict[int, int], high: dict[int, int]
 ) -> tuple[dict[int, int], list[Gap]]:
-    if query.start.offsets is None and query.start.time_ms is not None:
+    begun = query.start.offsets or {}
+    fresh = {each: low[each] for each in low if each not in begun}
+    if query.start.time_ms is not None:
         # The first offset with such a timestamp or a later one: nothing before it is of the range.
-        first = cluster.offsets(low, _at(query.start.time_ms))
-        return {each: high[each] if first[each] < 0 else max(first[each], low[each]) for each in low}, []
-    if query.start.offsets is None:
-        return dict(low), []
-    asked = {each: query.start.offsets[each] for each in low}
+        first = cluster.offsets(fresh, _at(query.start.time_ms))
+        fresh = {each: high[each] if first[each] < 0 else max(first[each], low[each]) for each in fresh}
+    asked = {each: begun.get(each, fresh.get(each, 0)) for each in low}
     if beyond := [f"{each}: {asked[each]} of {high[each]}" for each in low if asked[each] > high[each]]:
         raise ConfigError(
             f"Topic {query.topic!r} doesn't reach so far (partition: offset of end): {', '.join(beyond)}.",

@@ -1,23 +1,25 @@
 """Publishes a scan's events again, byte for byte, exactly once, and resumable by name.
 
 Events and how far it came (offsets of the group `tidemill.replay.<name>`) are committed in one transaction (KIP-98), so
-that a replay which was interrupted goes on where it stopped, from any machine. An event keeps key, order, headers and
-id: effects that were done stay done. What is added is `tm_replay`, with the replay's name.
+that a replay which was interrupted goes on where it stopped, from any machine. An event keeps key, order, timestamp,
+headers and id: effects that were done stay done. What is added is `tm_replay`, with the replay's name.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from tidemill import broker
 from tidemill.errors import BrokerError, ConfigError, TidemillError
-from tidemill.event import ID, REPLAY, Event, headers_of
+from tidemill.event import ID, REDRIVE, REDRIVES, REPLAY, Event, headers_of
 from tidemill.replay.interrupt import Interrupt, between_steps
 from tidemill.replay.merging import in_time_order
 from tidemill.replay.moments import Bound
@@ -35,6 +37,8 @@ COMMIT_SECONDS = 1.0
 """A transaction ends after so many events or so long, whichever comes first."""
 CALL_SECONDS = 30.0
 
+RangeMs = tuple[int | None, int | None]
+"""Start and end in time, milliseconds since 1970, where a replay has them."""
 Progress = Callable[[int, int], None]
 """Called with the events published, and the offsets to read in all."""
 
@@ -57,6 +61,7 @@ def republish(
     per_second: float | None = None,
     resume: bool = False,
     into_source: bool = False,
+    keep_time: bool = True,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Republished:
@@ -68,8 +73,11 @@ def republish(
         name: Of this replay: what it is resumed by, and what its events carry as `tm_replay`.
         speed: How many times as fast as it happened, in the order of timestamps; None for as fast as can be.
         per_second: Events a second at most.
-        resume: Go on where the replay of this name stopped.
+        resume: Go on where the replay of this name stopped, to its end in time, if it had one, else to the end of the
+            topic as it is now.
         into_source: Allow the topic itself as target.
+        keep_time: Keep the events' timestamps. Without it they get the present one; when they happened stays in their
+            headers.
         dry_run: Read and pace nothing, publish nothing: only count.
         progress: Told now and then.
 
@@ -78,43 +86,74 @@ def republish(
 
     Raises:
         ConfigError: The target is the source; the name is in use, or there is nothing to resume.
-        BrokerError: Reading or publishing failed; what was committed before is read, and it can be resumed.
+        BrokerError: Reading or publishing failed, or an event whose timestamp is to be kept is older than the target's
+            retention; what was committed before can be read, and it can be resumed.
     """
     source = scan.query.topic
     if target == source and not into_source:
         raise ConfigError(
             f"{target!r} is the topic that is read.",
-            hint="Its streams would handle everything again; say so explicitly if that is what you want.",
+            hint="Its streams would handle everything again; into_source=True (--same-topic) says that this is meant.",
         )
     settings = scan.settings
-    _, target_partitions = Cluster(settings, target).describe()
+    destination = Cluster(settings, target)
+    _, target_partitions = destination.describe()
     # All of an event is published, so nothing of it is decoded unless a condition wants it.
-    scan = Scan(settings, replace(scan.query, columns=("_offset",)), fast=scan.fast)
-    books = _Books(settings, scan.settings.qualified(source), name)
+    scan = scan.of(replace(scan.query, columns=("_offset",)))
+    books = _Books(settings, settings.qualified(source), name)
     try:
-        offsets = books.offsets(scan.plan())
-        if offsets and not resume and not dry_run:
-            raise ConfigError(
-                f"There was a replay {name!r} of {source!r} before.", hint="Resume it, or give this one another name."
-            )
-        if resume:
-            if not offsets:
-                raise ConfigError(f"There is no replay {name!r} of {source!r} to resume.", hint="Check its name.")
-            wanted = scan.plan().next_offsets
-            start = Bound(scan.query.start.time_ms, {each: offsets.get(each, at) for each, at in wanted.items()})
-            scan = Scan(settings, replace(scan.query, start=start), fast=scan.fast)
         plan = scan.plan()
+        offsets = books.offsets(plan)
+        _check_name(name, source, offsets, resume=resume, dry_run=dry_run)
         if dry_run:
-            return Republished(name, sum(scan.count().values()), True)
-        keep_partition = target_partitions == plan.partitions
+            rest = _resumed(scan, offsets, books.range_ms) if resume else scan
+            return Republished(name, sum(rest.count().values()), True)
+        publishing = _Publishing(settings, target, name, books, Pace(speed, per_second), keep_time=keep_time)
+        publishing.kept_since_ms = _kept_since_ms(destination.config()) if keep_time else None
+        # Only now nobody else of this name can commit any more: what has been published is asked for after that.
+        publishing.fence()
+        offsets = books.offsets(plan)
+        _check_name(name, source, offsets, resume=resume, dry_run=False)
+        scan = _resumed(scan, offsets, books.range_ms)
+        books.range_ms = (scan.query.start.time_ms, scan.query.end.time_ms)
+        plan = scan.plan()
+        publishing.keep_partition = target_partitions == plan.partitions
         with between_steps() as interrupt, closing(_messages(scan, plan, in_order=speed is not None)) as messages:
-            publishing = _Publishing(settings, target, name, books, Pace(speed, per_second), keep_partition)
             complete = publishing.run(messages, interrupt, progress, plan.offsets)
         return Republished(name, publishing.committed, complete)
     except KafkaException as error:
         raise broker.from_kafka(error.args[0], settings, topic=settings.qualified(target)) from error
     finally:
         books.close()
+
+
+def _kept_since_ms(config: dict[str, str | None]) -> int | None:
+    """The timestamp of which a topic deletes what is older; None where it doesn't go by timestamps."""
+    retention_ms = int(config.get("retention.ms") or -1)
+    if retention_ms < 0 or "delete" not in (config.get("cleanup.policy") or ""):
+        return None
+    if config.get("message.timestamp.type") == "LogAppendTime":
+        return None
+    return int(time.time() * 1000) - retention_ms
+
+
+def _check_name(name: str, source: str, offsets: dict[int, int], *, resume: bool, dry_run: bool) -> None:
+    if offsets and not resume and not dry_run:
+        raise ConfigError(
+            f"There was a replay {name!r} of {source!r} before.", hint="Resume it, or give this one another name."
+        )
+    if resume and not offsets:
+        raise ConfigError(f"There is no replay {name!r} of {source!r} to resume.", hint="Check its name.")
+
+
+def _resumed(scan: Scan, offsets: dict[int, int], range_ms: RangeMs) -> Scan:
+    """The rest of a scan of which so much was published; "2h" means the time that it meant at first."""
+    if not offsets:
+        return scan
+    query, (start_ms, end_ms) = scan.query, range_ms
+    start = replace(query.start, time_ms=start_ms, offsets={**(query.start.offsets or {}), **offsets})
+    start = replace(start, only_these=query.start.offsets is not None)
+    return scan.of(replace(query, start=start, end=query.end if end_ms is None else Bound(end_ms)))
 
 
 def _messages(scan: Scan, plan: Plan, *, in_order: bool) -> Generator[Message, None, None]:
@@ -131,6 +170,8 @@ class _Books:
 
     def __init__(self, settings: Settings, topic: str, name: str) -> None:
         self._topic = topic
+        self.range_ms: RangeMs = (None, None)
+        """Which events the replay is of; known after `offsets` where it has begun."""
         config = broker.consumer_config(settings, f"tidemill.replay.{name}")
         self._consumer = Consumer({**config, "group.protocol": "classic"})
 
@@ -141,16 +182,22 @@ class _Books:
             try:
                 found = self._consumer.committed(asked, timeout=5)
             except KafkaException as error:
-                # The group's coordinator is only just being found.
-                if error.args[0].code() not in broker.COORDINATOR_MOVES or time.monotonic() > deadline:
+                # The group's coordinator is only just being found, or somebody's transaction is about to end.
+                passing = broker.COORDINATOR_MOVES | {KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError._TIMED_OUT}
+                if error.args[0].code() not in passing or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
             else:
-                return {each.partition: each.offset for each in found if each.offset >= 0}
+                known = [each for each in found if each.offset >= 0]
+                if known and known[0].metadata:
+                    start_ms, end_ms = json.loads(known[0].metadata)
+                    self.range_ms = (start_ms, end_ms)
+                return {each.partition: each.offset for each in known}
 
     def enter(self, producer: Producer, offsets: dict[int, int]) -> None:
         """Put offsets into the producer's transaction."""
-        positions = [TopicPartition(self._topic, *each) for each in offsets.items()]
+        note = json.dumps(self.range_ms)
+        positions = [TopicPartition(self._topic, *each, metadata=note) for each in offsets.items()]
         producer.send_offsets_to_transaction(positions, self._consumer.consumer_group_metadata(), CALL_SECONDS)
 
     def close(self) -> None:
@@ -161,14 +208,15 @@ class _Publishing:
     """One replay, under way."""
 
     def __init__(
-        self, settings: Settings, target: str, name: str, books: _Books, pace: Pace, keep_partition: bool
+        self, settings: Settings, target: str, name: str, books: _Books, pace: Pace, *, keep_time: bool
     ) -> None:
         self.committed = 0
+        self._keep_time = keep_time
+        self.keep_partition = False
+        self.kept_since_ms: int | None = None
         self._settings, self._name, self._books, self._pace = settings, name, books, pace
         self._topic = settings.qualified(target)
         self._mark = (REPLAY, name.encode())
-        self._keep_partition = keep_partition
-        self._failed: KafkaError | None = None
         self._offsets: dict[int, int] = {}
         self._open = 0
         self._opened_at = 0.0
@@ -184,6 +232,10 @@ class _Publishing:
             }
         )
 
+    def fence(self) -> None:
+        """End what another process of this name has open, and keep it from committing (KIP-98)."""
+        self._producer.init_transactions(CALL_SECONDS)
+
     def run(
         self,
         messages: Generator[Message, None, None],
@@ -192,7 +244,6 @@ class _Publishing:
         total: int,
     ) -> bool:
         """Publish messages; whether it came to the end."""
-        self._producer.init_transactions(CALL_SECONDS)
         try:
             while (message := self._next(messages, interrupt)) is not None:
                 self._produce(message)
@@ -239,35 +290,39 @@ class _Publishing:
             self._producer.begin_transaction()
             self._opened_at = time.monotonic()
         partition, offset = message.partition() or 0, message.offset() or 0
-        headers: list[Any] = [each for each in headers_of(message) if each[0] != REPLAY]
+        # What is replayed is for all streams again.
+        dropped = (REPLAY, REDRIVE, REDRIVES)
+        headers: list[Any] = [each for each in headers_of(message) if each[0] not in dropped]
         if all(name != ID for name, _ in headers):
             # The id of an event without one follows from its place, and that changes.
             headers.append((ID, Event.received(None, message).id.encode()))
         headers.append(self._mark)
-        more: dict[str, Any] = {"partition": partition} if self._keep_partition else {}
+        more: dict[str, Any] = {"partition": partition} if self.keep_partition else {}
+        kind, timestamp_ms = message.timestamp()
+        if self._keep_time and kind != TIMESTAMP_NOT_AVAILABLE:
+            more["timestamp"] = timestamp_ms
+            if self.kept_since_ms is not None and timestamp_ms < self.kept_since_ms:
+                when = datetime.fromtimestamp(timestamp_ms / 1000, UTC)
+                raise ConfigError(
+                    f"Partition {partition}, offset {offset} is of {when:%Y-%m-%d %H:%M} UTC, and {self._topic!r} "
+                    "keeps no event for so long: it would be deleted at once.",
+                    hint="Publish without keeping timestamps, or give that topic a longer retention.",
+                )
         while True:
             try:
-                self._producer.produce(
-                    self._topic, message.value(), message.key(), headers=headers, on_delivery=self._delivered, **more
-                )
+                self._producer.produce(self._topic, message.value(), message.key(), headers=headers, **more)
                 break
             except BufferError:
                 self._producer.poll(0.05)
-        self._producer.poll(0)
         self._offsets[partition] = offset + 1
         self._open += 1
-
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._failed = self._failed or error
 
     def _commit(self) -> None:
         if not self._open:
             return
-        # First this: delivery reports must be served while a commit waits for them (librdkafka, rdkafka.h).
+        # First this: delivery reports must be served while a commit waits for them. What failed to be delivered makes
+        # the commit fail (librdkafka, rdkafka.h); a callback in Python must not run while it raises.
         self._producer.flush(CALL_SECONDS)
-        if self._failed is not None:
-            raise KafkaException(self._failed)
         self._books.enter(self._producer, self._offsets)
         self._producer.commit_transaction(CALL_SECONDS)
         self.committed += self._open

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tidemill.errors import DecodeError
 from tidemill.replay.ahead import ahead
 from tidemill.replay.condition import Condition
 from tidemill.replay.decoding import Decoder
@@ -21,7 +22,10 @@ from tidemill.replay.slices import Slice
 from tidemill.replay.tally import Quarantined, Tally
 
 if TYPE_CHECKING:
+    from confluent_kafka import Message
+
     from tidemill.config import Settings
+    from tidemill.replay.archived import Archived
     from tidemill.replay.layout import Layout
     from tidemill.replay.query import Query
 
@@ -53,6 +57,8 @@ class Run:
         decoder: Decodes the payload; None where no field of it is needed.
         keep_messages: Give the messages of the rows as well.
         follow: Go on with what is appended, without an end.
+        share: How many runs there are at once, which share the memory of one.
+        archived: What of the plan is read from the archive, and comes first.
     """
 
     def __init__(
@@ -65,8 +71,11 @@ class Run:
         *,
         keep_messages: bool = False,
         follow: bool = False,
+        share: int = 1,
+        archived: Archived | None = None,
     ) -> None:
         self.plan = plan
+        self._archived = archived
         self.tally = Tally()
         self._query = query
         self._layout = layout
@@ -76,8 +85,9 @@ class Run:
             # A slip of the pen is found before anything is read.
             self._condition.rows(self._batch([], Slice()))
         self._keep = keep_messages
+        own = replace(plan, archived=(), next_offsets=plan.topic_starts)
         self._fetcher = Fetcher(
-            settings, query, plan, keep_messages=keep_messages or layout.needs_headers, follow=follow
+            settings, query, own, keep_messages=keep_messages or layout.needs_headers, follow=follow, share=share
         )
 
     @property
@@ -99,9 +109,24 @@ class Run:
         finally:
             self.tally.gaps = self._fetcher.gaps
 
+    def put_aside(self, message: Message, error: DecodeError) -> None:
+        """Count one that was given as an event as garbage instead.
+
+        Raises:
+            DecodeError: The query says to raise.
+        """
+        place = message.partition() or 0, message.offset() or 0, message.timestamp()[1]
+        found = Quarantined(self.plan.topic, *place, error.message, message.key(), message.value() or b"")
+        if self._query.on_error == "raise":
+            raise found.error()
+        self.tally.events -= 1
+        self.tally.garbage += 1
+        if self._query.on_error != "skip":
+            self.tally.keep([found])
+
     def sample(self) -> tuple[int, int, float]:
         """Read everything once for a measurement: how many events, their bytes, and the seconds of decoding them."""
-        slices = [*self._fetcher.slices()]
+        slices = [*self._slices()]
         for taken in slices:
             self._piece(taken)  # it asks the registry, and compiles
         began = time.perf_counter()
@@ -111,8 +136,13 @@ class Run:
         return sum(taken.read for taken in slices), sum(taken.size_bytes for taken in slices), seconds
 
     def _decoded(self) -> Generator[Piece, None, None]:
-        for taken in ahead(self._fetcher.slices(), depth=DEPTH, name="tidemill-replay-fetch"):
+        for taken in ahead(self._slices(), depth=DEPTH, name="tidemill-replay-fetch"):
             yield self._piece(taken)
+
+    def _slices(self) -> Generator[Slice, None, None]:
+        if self._archived is not None:
+            yield from self._archived.slices()
+        yield from self._fetcher.slices()
 
     def _piece(self, taken: Slice) -> Piece:
         tally = Tally(read=taken.read, read_bytes=taken.size_bytes, filtered=taken.read - len(taken))

@@ -6,6 +6,7 @@ unless the whole table is asked for.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -17,6 +18,7 @@ from tidemill.codec import Codec
 from tidemill.config import Settings, load_settings
 from tidemill.contracts.registry import Registry
 from tidemill.decoder import WriterSchema
+from tidemill.errors import DecodeError
 from tidemill.event import Event
 from tidemill.replay.decoding import Decoder
 from tidemill.replay.exact import record_reader
@@ -27,11 +29,10 @@ from tidemill.replay.query import SLACK, OnError, Query, make_query
 from tidemill.replay.ranges import Gap, Plan, make_plan
 from tidemill.replay.running import Run
 from tidemill.replay.schemas import Writers, event_class, reader_schema
+from tidemill.replay.seam import FromArchive, archived_part, join_archive
 from tidemill.replay.tally import Quarantined, Tally
 
 if TYPE_CHECKING:
-    from confluent_kafka import Message
-
     from tidemill.replay.counting import By
 
 SAMPLE_EVENTS = 8192
@@ -62,6 +63,7 @@ def scan(
     slack: timedelta = SLACK,
     prune: bool = True,
     fast: bool = True,
+    archive: FromArchive = False,
     settings: Settings | None = None,
 ) -> Scan:
     """A topic's events as a table.
@@ -86,6 +88,8 @@ def scan(
         prune: With keys: read only the partitions that these belong to, as every client with Java's partitioner decides
             it. Not right for a topic that got more partitions, or whose publishers choose them by themselves.
         fast: Whether pyruhvro may decode what it can.
+        archive: Whether the archive (`tidemill archive`) is read, too, as one with the topic: `"auto"` for what the
+            topic doesn't have any more, True for all that is archived, and only the rest from the topic.
         settings: Addresses and namespace; default: from the environment.
 
     Raises:
@@ -103,7 +107,7 @@ def scan(
         slack=slack,
         prune=prune,
     )
-    return Scan(settings or load_settings(), query, fast=fast)
+    return Scan(settings or load_settings(), query, fast=fast, archive=archive)
 
 
 class Scan:
@@ -113,17 +117,20 @@ class Scan:
     be read, and `gaps` the offsets that retention had taken.
     """
 
-    def __init__(self, settings: Settings, query: Query, *, fast: bool) -> None:
+    def __init__(self, settings: Settings, query: Query, *, fast: bool, archive: FromArchive = False) -> None:
         self.settings = settings
         self.query = query
         self.fast = fast
+        self.archive = archive
         self._registry = Registry(settings)
         self._writers = Writers(self._registry)
+        # Runs outlive the scan that began them, and hold these as well.
+        weakref.finalize(self._writers, self._registry.close)
         self._last = Tally()
 
     def of(self, query: Query) -> Scan:
         """A scan of another query, in the same manner."""
-        return Scan(self.settings, query, fast=self.fast)
+        return Scan(self.settings, query, fast=self.fast, archive=self.archive)
 
     def __repr__(self) -> str:
         return f"<Scan of {self.query.topic}>"
@@ -135,7 +142,7 @@ class Scan:
 
     @property
     def quarantined(self) -> list[Quarantined]:
-        """What couldn't be read in the last run: the first 10,000 of it."""
+        """What couldn't be read in the last run: the first of it, up to 10,000 and 64 MB."""
         return self._last.quarantined
 
     @property
@@ -144,8 +151,12 @@ class Scan:
         return self._last.gaps
 
     @cached_property
+    def _payload(self) -> WriterSchema:
+        return reader_schema(self._registry, self.query.topic)
+
+    @property
     def _reader(self) -> WriterSchema | None:
-        return None if names_only_envelope(self.query) else reader_schema(self._registry, self.query.topic)
+        return None if names_only_envelope(self.query) else self._payload
 
     @cached_property
     def layout(self) -> Layout:
@@ -167,31 +178,50 @@ class Scan:
 
         Raises:
             UnknownTopic, BrokerError: The cluster can't say.
+            ArchiveError, StoreError: The archive can't.
         """
-        return make_plan(self.settings, self.query)
+        plan = make_plan(self.settings, self.query)
+        return join_archive(self.settings, self.query, plan, self.archive) if self.archive else plan
 
-    def run(self, *, keep_messages: bool = False, plan: Plan | None = None, follow: bool = False) -> Run:
+    def run(
+        self,
+        *,
+        keep_messages: bool = False,
+        plan: Plan | None = None,
+        follow: bool = False,
+        check_payload: bool = False,
+        share: int = 1,
+    ) -> Run:
         """Begin a run: its pieces are what all other methods are made of.
 
         Args:
             keep_messages: Give the messages as well.
             plan: What to read, where it has been asked for already.
             follow: Go on with what is appended, without an end.
+            check_payload: Decode it even where no column of it is asked for: tombstones are left out then, and what
+                can't be read is put aside.
+            share: How many runs there are at once, which share the memory of one.
 
         Raises:
             TidemillError: As `plan` and `schema`.
         """
         decoder = None
-        if self._reader is not None:
-            decoder = Decoder(self._reader, self._writers, self.layout.payload, fast=self.fast)
+        reader = self._payload if check_payload else self._reader
+        if reader is not None:
+            decoder = Decoder(reader, self._writers, self.layout.payload, fast=self.fast)
+        plan = plan or self.plan()
         run = Run(
             self.settings,
             self.query,
-            plan or self.plan(),
+            plan,
             self.layout,
             decoder,
             keep_messages=keep_messages,
             follow=follow,
+            share=share,
+            archived=archived_part(
+                self.settings, self.query, plan, self.layout, decodes=decoder is not None, messages=keep_messages
+            ),
         )
         self._last = run.tally
         return run
@@ -261,21 +291,48 @@ class Scan:
         codec = Codec(self._registry)
         read: dict[int, Any] = {}
 
-        def payload(message: Message) -> Any:
-            value = message.value()
-            assert value is not None  # tombstones were left out
+        def payload(value: bytes) -> Any:
             if cls is not None:
                 return codec.decode(value, cls)
             schema_id = int.from_bytes(value[1:5], "big")
             if schema_id not in read:
-                assert self._reader is not None
-                read[schema_id] = record_reader(self._reader, self._writers.of(value[:5]))
+                read[schema_id] = record_reader(self._payload, self._writers.of(value[:5]))
             return read[schema_id](value)
 
-        run = self.run(keep_messages=True)
+        narrow = self.of(replace(self.query, columns=("_offset",)))
+        run = narrow.run(keep_messages=True, check_payload=True)
+        self._last = run.tally
         for piece in run.pieces():
             for message in piece.taken.messages:
-                yield Event.received(payload(message), message)
+                value = message.value()
+                assert value is not None  # tombstones were left out
+                try:
+                    found = payload(value)
+                except DecodeError as error:
+                    # It fits the topic's schema, and not that of the installed contract.
+                    run.put_aside(message, error)
+                else:
+                    yield Event.received(found, message)
+
+    def head(self, count: int = 10) -> Any:
+        """The first rows as a `pyarrow.Table`: of each partition by offset, and of these together by timestamp.
+
+        Args:
+            count: How many, at most a million. With keys, a condition or a range in time, partitions are read in step
+                until together they have so many.
+        """
+        return self._outermost(count, last=False)
+
+    def tail(self, count: int = 10) -> Any:
+        """The last rows, in the manner of `head`."""
+        return self._outermost(count, last=True)
+
+    def _outermost(self, count: int, *, last: bool) -> Any:
+        from tidemill.replay.outermost import outermost
+
+        found = outermost(self, count, last=last)
+        self._last = found.tally
+        return found.rows
 
     def count(self, by: By | None = None) -> dict[Any, int]:
         """How many events, in all or by something; nothing is decoded unless there is a condition.
@@ -297,11 +354,12 @@ class Scan:
             TidemillError: As `plan` and `schema`.
         """
         plan = self.plan()
-        if not plan.ranges:
+        if not plan.offsets:
             return Estimate(0, 0, 0.0)
-        largest = max(plan.ranges, key=lambda each: each.end - each.start)
+        largest = max(plan.ranges or plan.archived, key=lambda each: each.end - each.start)
         few = replace(largest, end=min(largest.end, largest.start + SAMPLE_EVENTS))
-        read, size_bytes, seconds = self.run(plan=replace(plan, ranges=(few,))).sample()
+        sample = replace(plan, ranges=(few,), archived=()) if plan.ranges else replace(plan, archived=(few,))
+        read, size_bytes, seconds = self.run(plan=sample).sample()
         share = plan.offsets / max(1, read)
         # The two work at the same time, and the slower one decides.
         slower = max(plan.offsets * FETCH_SECONDS, seconds * share)

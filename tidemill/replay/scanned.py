@@ -23,7 +23,9 @@ class Scanned(Protocol):
     def plan(self) -> Plan:
         """What would be read now."""
 
-    def run(self, *, keep_messages: bool = False, plan: Plan | None = None, follow: bool = False) -> Run:
+    def run(
+        self, *, keep_messages: bool = False, plan: Plan | None = None, follow: bool = False, share: int = 1
+    ) -> Run:
         """Begin a run."""
 
     def of(self, query: Query) -> Self:

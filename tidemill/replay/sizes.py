@@ -31,7 +31,11 @@ class Measure:
         Args:
             array: With the types of the fast decoder: every number of an int or long as int64.
             type_: Its Avro type, one that `fast.is_fast` takes.
+
+        Raises:
+            Doubt: A map has a key twice.
         """
+        np = need("numpy", "decoding")
         inner = optional_of(type_)
         if inner is not None:
             self.total_bytes += len(array)
@@ -48,6 +52,7 @@ class Measure:
             case Map():
                 self._add_counts(array)
                 first, last = array.offsets[0].as_py(), array.offsets[-1].as_py()
+                _check_keys(array.keys[first:last], np.diff(_numpy(array.offsets)))
                 self._add_text(array.keys[first:last])
                 self.add(array.items[first:last], type_.values)
             case Primitive(kind="string"):
@@ -83,6 +88,17 @@ class Measure:
         self.total_bytes += least * len(values)
         for width in range(least, most):
             self.total_bytes += int(np.count_nonzero(zigzag >= np.uint64(1 << 7 * width)))
+
+
+def _check_keys(keys: Any, counts: Any) -> None:
+    """Raise Doubt where a map has a key twice: whoever reads exactly takes the last one, and DuckDB refuses both."""
+    np = need("numpy", "decoding")
+    if not len(keys) or counts.max() < 2:
+        return
+    codes = _numpy(keys.dictionary_encode().indices).astype(np.int64)
+    maps = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
+    if len(np.unique(maps * (int(codes.max()) + 1) + codes)) != len(codes):
+        raise Doubt("a map with a key twice")
 
 
 def _numpy(array: Any) -> Any:

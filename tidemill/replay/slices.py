@@ -22,7 +22,7 @@ class Slice:
     messages: list[Message] = field(default_factory=list)
     """As they came, where somebody needs their headers; else empty."""
     size_bytes: int = 0
-    """Of the values that were read for it."""
+    """Of the keys and values that were read for it."""
     read: int = 0
     """How many were read for it, whether or not they were kept."""
     next_offsets: dict[int, int] = field(default_factory=dict)

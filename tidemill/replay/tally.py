@@ -9,7 +9,8 @@ from tidemill.errors import DecodeError
 from tidemill.replay.ranges import Gap
 
 MOST_KEPT = 10_000
-"""How much garbage is kept in memory with its bytes; beyond that it is only counted."""
+MOST_KEPT_BYTES = 64_000_000
+"""How much garbage is kept in memory with its bytes; beyond either it is only counted."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Tally:
     gaps: list[Gap] = field(default_factory=list)
     """Offsets that were asked for and that retention has taken."""
     quarantined: list[Quarantined] = field(default_factory=list)
-    """The first 10,000 of the garbage, unless it is skipped."""
+    """The first of the garbage, up to 10,000 and 64 MB of it, unless it is skipped."""
+    _kept_bytes: int = 0
 
     def add(self, other: Tally) -> None:
         """Add what a further part of the run has found."""
@@ -61,5 +63,9 @@ class Tally:
 
     def keep(self, garbage: Iterable[Quarantined]) -> None:
         """Keep garbage, as far as there is room."""
-        room = MOST_KEPT - len(self.quarantined)
-        self.quarantined += list(garbage)[: max(0, room)]
+        for each in garbage:
+            size_bytes = len(each.value) + len(each.key or b"")
+            if len(self.quarantined) >= MOST_KEPT or self._kept_bytes + size_bytes > MOST_KEPT_BYTES:
+                return
+            self._kept_bytes += size_bytes
+            self.quarantined.append(each)

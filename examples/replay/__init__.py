@@ -1,0 +1,1 @@
+"""A notebook that begins with a topic, and events to try it on."""
