@@ -32,6 +32,8 @@
     │   └── LedgerUnavailable        the ledger of effects didn't answer          (retriable)
     ├── OutboxError              an event can't be written to an outbox, or moved from it
     │   └── OutboxUnavailable        its database didn't answer                   (retriable)
+    ├── DeadLetterError          what is wanted of dead letters can't be done
+    │   └── IndexUnavailable         their index isn't there, or its database didn't answer (retriable)
     ├── JobError                 a job that somebody asks about
     │   ├── JobFailed                it has failed: a dead letter
     │   ├── JobCancelled             it was given up because somebody asked for that
@@ -42,6 +44,7 @@
     │   ├── ObjectMissing            nothing there
     │   ├── ObjectTooLarge           more bytes than allowed
     │   └── StoreUnavailable         the store didn't answer                      (retriable)
+    ├── ArchiveError             the archive of topics can't be read or written as it is
     └── LocalError               the local stack can't start or stop
         └── PortTaken                another program holds a port that it needs
 
@@ -271,6 +274,16 @@ class OutboxUnavailable(OutboxError):
     retriable = True
 
 
+class DeadLetterError(TidemillError):
+    """What somebody wants of dead letters can't be done: there are none such, or they can't be read or put back."""
+
+
+class IndexUnavailable(DeadLetterError):
+    """The index of dead letters isn't there, can't be used as it is, or its database didn't answer."""
+
+    retriable = True
+
+
 class JobError(TidemillError):
     """What somebody asks about a job can't be answered with a result."""
 
@@ -315,6 +328,10 @@ class StoreUnavailable(StoreError):
     """The object store didn't answer; it may later."""
 
     retriable = True
+
+
+class ArchiveError(TidemillError):
+    """The archive of topics can't be read or written as it is."""
 
 
 class LocalError(TidemillError):

@@ -21,6 +21,9 @@ from tidemill.jobs.status import (
 )
 from tidemill.jobs.tables import EVENTS, JOBS
 
+FEW_EVENTS = 20
+"""A job that has no more is told of all its events at once, below every limit of what is told."""
+
 _SHOWN = [
     EVENTS.c[name]
     for name in ("event_id", "job_id", "type", "cause", "state", "created_ms", "updated_ms", "detail", "payload")
@@ -32,6 +35,18 @@ def job_glance(connection: Connection, job_id: str) -> tuple[State, int, int, in
     columns = select(JOBS.c.state, JOBS.c.updated_ms, JOBS.c.events, JOBS.c.finished)
     row = connection.execute(columns.where(JOBS.c.job_id == job_id)).first()
     return None if row is None else (State(row.state), row.updated_ms, row.events, row.finished)
+
+
+def job_glances(connection: Connection, job_ids: Collection[str]) -> dict[str, tuple[State, int, int, int]]:
+    """What `job_glance` tells, of many jobs in one query; those that aren't known are left out.
+
+    Args:
+        connection: To the tables.
+        job_ids: As the tables have them, some thousands at most: each is a parameter of the statement.
+    """
+    columns = select(JOBS.c.job_id, JOBS.c.state, JOBS.c.updated_ms, JOBS.c.events, JOBS.c.finished)
+    rows = connection.execute(columns.where(JOBS.c.job_id.in_(job_ids)))
+    return {row.job_id: (State(row.state), row.updated_ms, row.events, row.finished) for row in rows}
 
 
 def job_of(connection: Connection, event_id: str) -> str | None:
@@ -55,6 +70,26 @@ def job_status(connection: Connection, job_id: str) -> JobStatus | None:
         failures=[event.failure for event in failed if event.failure is not None],
         cancel_asked_by=_cancel_asked_by(connection, job_id),
     )
+
+
+def job_statuses(connection: Connection, job_ids: Collection[str]) -> dict[str, JobStatus]:
+    """What `job_status` tells, of many jobs in two queries, but for those that have many events.
+
+    Args:
+        connection: To the tables.
+        job_ids: As the tables have them, some thousands at most; those that aren't known are left out.
+    """
+    jobs = connection.execute(select(JOBS).where(JOBS.c.job_id.in_(job_ids))).all()
+    few = [row.job_id for row in jobs if row.events <= FEW_EVENTS]
+    rows: dict[str, list[Row[Any]]] = {job_id: [] for job_id in few}
+    for row in connection.execute(select(*_SHOWN).where(EVENTS.c.job_id.in_(few), EVENTS.c.state.is_not(None))):
+        rows[row.job_id].append(row)
+    found = {}
+    for job in jobs:
+        status = _of_few(job, rows[job.job_id]) if job.job_id in rows else job_status(connection, job.job_id)
+        if status is not None:
+            found[job.job_id] = status
+    return found
 
 
 def events_of(connection: Connection, job_id: str, limit: int) -> tuple[EventStatus, ...]:
@@ -83,6 +118,26 @@ def jobs_listed(
     return [
         _job(row, lead=_lead(connection, row.job_id, State(row.state))) for row in connection.execute(statement).all()
     ]
+
+
+def _of_few(job: Row[Any], rows: list[Row[Any]]) -> JobStatus:
+    """A job of all its events, which are so few that no limit counts; as `job_status` tells it."""
+    shown = {row.event_id for row in rows if row.payload is not None or row.detail is None}
+    newest = sorted(map(_event, rows), key=lambda event: event.id)
+    newest.sort(key=lambda event: event.updated_at, reverse=True)
+    oldest = sorted(newest, key=_age)
+    first = [json.loads(row.detail) for row in rows if row.event_id == job.job_id and row.detail]
+    return _job(
+        job,
+        lead=next(event for event in newest if event.state == job.state),
+        results=[event.result for event in oldest if event.result is not None and event.id in shown],
+        failures=[event.failure for event in newest if event.state is State.FAILED and event.failure is not None],
+        cancel_asked_by=first[0].get("cancel_asked_by") if first else None,
+    )
+
+
+def _age(event: EventStatus) -> tuple[datetime, str]:
+    return event.created_at or event.updated_at, event.id
 
 
 def _job(
@@ -131,7 +186,7 @@ def _events(
         statement = statement.order_by(None).order_by(EVENTS.c.updated_ms, EVENTS.c.event_id)
     events = [_event(row) for row in connection.execute(statement)]
     if oldest_first:
-        events.sort(key=lambda event: (event.created_at or event.updated_at, event.id))
+        events.sort(key=_age)
     return events
 
 

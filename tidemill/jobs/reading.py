@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Glance = tuple[State, int, int, int] | None
 """State, time of the last change in milliseconds since 1970, number of events, and of finished ones."""
 
+MOST_PARAMETERS = 10_000
+"""Of one statement: SQLite takes 32,766, Postgres 65,535."""
+
 
 class Jobs:
     """Where jobs are; thread-safe.
@@ -155,6 +158,30 @@ class Jobs:
 
         with self._database.reading() as connection:
             return job_glance(connection, stored_id(job_id))
+
+    def glances(self, job_ids: Collection[str]) -> dict[str, Glance]:
+        """As `glance`, of many jobs: one query for some thousands of them; None for those that aren't known."""
+        from tidemill.jobs.queries import job_glances
+
+        stored = {job_id: stored_id(job_id) for job_id in job_ids}
+        keys = list(stored.values())
+        found: dict[str, Glance] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(keys), MOST_PARAMETERS):
+                found.update(job_glances(connection, keys[start : start + MOST_PARAMETERS]))
+        return {job_id: found.get(key) for job_id, key in stored.items()}
+
+    def statuses(self, job_ids: Collection[str]) -> dict[str, JobStatus | None]:
+        """As `status`, of many jobs: a few queries for some thousands of them."""
+        from tidemill.jobs.queries import job_statuses
+
+        stored = {job_id: stored_id(job_id) for job_id in job_ids}
+        keys = list(stored.values())
+        found: dict[str, JobStatus] = {}
+        with self._database.reading() as connection:
+            for start in range(0, len(keys), MOST_PARAMETERS):
+                found.update(job_statuses(connection, keys[start : start + MOST_PARAMETERS]))
+        return {job_id: found.get(key) for job_id, key in stored.items()}
 
 
 class Watch:

@@ -6,6 +6,7 @@ Must never turn a refusal into "try again", nor an outage into "missing": the st
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from tidemill.store.folder import too_large
 from tidemill.store.location import MEMORY, Location, shown
 
 if TYPE_CHECKING:
+    from obstore import GetOptions
     from obstore.store import AzureStore, ClientConfig, GCSStore, MemoryStore, RetryConfig, S3Store
 
 # For MinIO and the like on a private network; set by whoever runs the worker, never by an event.
@@ -54,17 +56,18 @@ class Bucket:
         chunks = list(self.chunks(key, max_bytes))
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def chunks(self, key: tuple[str, ...], max_bytes: int) -> Iterator[bytes]:
-        """The bytes of one object as they arrive, a megabyte or more at a time; raises what `read` raises."""
+    def chunks(self, key: tuple[str, ...], max_bytes: int, start: int = 0) -> Iterator[bytes]:
+        """The bytes of one object from `start` on as they arrive, a megabyte at a time; raises what `read` raises."""
         import obstore
 
         name = self._name(key)
         with self._errors(name):
-            result = obstore.get(self._client, "/".join(key))
+            options: GetOptions = {"range": {"offset": start}} if start else {}
+            result = obstore.get(self._client, "/".join(key), options=options)
             size = result.meta["size"]
             if size > max_bytes:
                 raise too_large(name, size, max_bytes)
-            total = 0
+            total = start
             for chunk in result.stream(min_chunk_size=_CHUNK_BYTES):
                 total += len(chunk)
                 if total > max_bytes:
@@ -132,6 +135,48 @@ class Bucket:
             )
         return True
 
+    def claim(self, key: tuple[str, ...], data: bytes) -> bool:
+        """Write one object only if nothing is there (If-None-Match); whether this call has written it.
+
+        Raises:
+            StoreUnavailable: No answer.
+            StoreError: The store refuses, or knows no conditions.
+        """
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        name = self._name(key)
+        try:
+            with self._errors(name):
+                obstore.put(self._client, "/".join(key), data, mode="create", use_multipart=False)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, AlreadyExistsError):
+                return False
+            raise
+        except NotImplementedError as error:
+            raise StoreError(
+                f"The store can't write {name} on the condition that nothing is there.",
+                hint="It needs conditional writes: AWS_CONDITIONAL_PUT must not be `disabled`.",
+            ) from error
+        return True
+
+    def open(self, key: tuple[str, ...]) -> BinaryIO:
+        """One object to read in, a megabyte at least at a time; raises what `read` raises."""
+        import obstore
+
+        from tidemill.store.object_file import ObjectFile
+
+        with self._errors(self._name(key)):
+            return io.BufferedReader(ObjectFile(obstore.open_reader(self._client, "/".join(key))), 65_536)
+
+    def move(self, key: tuple[str, ...], to: tuple[str, ...]) -> None:
+        """Copy one object to another name, then remove it; raises what `read` raises."""
+        import obstore
+
+        with self._errors(self._name(key)):
+            obstore.copy(self._client, "/".join(key), "/".join(to))
+            obstore.delete(self._client, "/".join(key))
+
     def walk(self, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, datetime]]:
         """Key, size in bytes and time of the last change of each object below a prefix, a page at a time.
 
@@ -158,6 +203,19 @@ class Bucket:
                 return False
             obstore.delete(self._client, path)
         return True
+
+    def link(self, key: tuple[str, ...], lasting: timedelta) -> str | None:
+        """A URL by which anybody can read one object for a while; None where these credentials can't sign one."""
+        import obstore
+        from obstore.exceptions import BaseError
+        from obstore.store import MemoryStore
+
+        if isinstance(self._client, MemoryStore):
+            return None
+        try:
+            return obstore.sign(self._client, "GET", "/".join(key), lasting)
+        except BaseError:
+            return None
 
     def _name(self, key: tuple[str, ...]) -> str:
         return shown(Location(self._place.scheme, self._place.bucket, key).uri)

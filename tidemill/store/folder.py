@@ -12,13 +12,13 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from tidemill.errors import ForbiddenUri, ObjectMissing, ObjectTooLarge, StoreError, StoreUnavailable
 from tidemill.store.location import shown
-from tidemill.store.whole_file import PART, Fill, write_all, write_new, write_over
+from tidemill.store.whole_file import PART, Fill, sync_folder, write_all, write_claim, write_new, write_over
 
 # O_PATH (Linux) needs only the right to pass through a folder, not to list it.
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -76,12 +76,12 @@ class Folder:
         with self._errors(key), self._file(key) as (_, status):
             return status.st_size, datetime.fromtimestamp(status.st_mtime, UTC)
 
-    def chunks(self, key: tuple[str, ...], max_bytes: int) -> Iterator[bytes]:
-        """The bytes of one file, a megabyte at a time; raises what `read` raises, while it is read."""
+    def chunks(self, key: tuple[str, ...], max_bytes: int, start: int = 0) -> Iterator[bytes]:
+        """The bytes of one file from `start` on, a megabyte at a time; raises what `read` raises, while it is read."""
         with self._errors(key), self._file(key) as (descriptor, status):
             if status.st_size > max_bytes:
                 raise too_large(self._name(key), status.st_size, max_bytes)
-            total = 0
+            total = os.lseek(descriptor, start, os.SEEK_SET)
             while chunk := os.read(descriptor, _CHUNK_BYTES):
                 total += len(chunk)
                 if total > max_bytes:
@@ -110,6 +110,36 @@ class Folder:
                 write_all(descriptor, chunk)
 
         return self._write(key, size_bytes, copy)
+
+    def claim(self, key: tuple[str, ...], data: bytes) -> bool:
+        """Write one file only if nothing is there; whether it was written. Raises what `create` raises."""
+        with self._errors(key):
+            folder = self._make_folders(key[:-1])
+            try:
+                return write_claim(folder, key[-1], lambda descriptor: write_all(descriptor, data))
+            finally:
+                os.close(folder)
+
+    def open(self, key: tuple[str, ...]) -> BinaryIO:
+        """One file to read in; raises what `read` raises."""
+        with self._errors(key), self._file(key) as (descriptor, _):
+            return os.fdopen(os.dup(descriptor), "rb")
+
+    def move(self, key: tuple[str, ...], to: tuple[str, ...]) -> None:
+        """Give one file another name, in one step; raises what `delete` raises, and ObjectMissing."""
+        with self._errors(key):
+            old = self._parent(key)
+            try:
+                self._status(old, key)
+                new = self._make_folders(to[:-1])
+                try:
+                    os.rename(key[-1], to[-1], src_dir_fd=old, dst_dir_fd=new)
+                    sync_folder(new)
+                    sync_folder(old)
+                finally:
+                    os.close(new)
+            finally:
+                os.close(old)
 
     def walk(self, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, datetime]]:
         """Key, size in bytes and time of the last change of each regular file below a folder, in order of names.
@@ -151,6 +181,10 @@ class Folder:
         except ObjectMissing:
             return False
         return True
+
+    def link(self, key: tuple[str, ...], lasting: timedelta) -> str | None:
+        """None: a file has no URL that others could use."""
+        return None
 
     def _write(self, key: tuple[str, ...], size_bytes: int, fill: Fill) -> bool:
         with self._errors(key):

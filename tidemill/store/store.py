@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
@@ -19,7 +20,7 @@ from tidemill.store.location import MEMORY, Location, shown
 if TYPE_CHECKING:
     from tidemill.config import Settings
 
-_NAME_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_NAME_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._=-]{0,254}")
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,15 @@ class ObjectInfo:
 class _Backend(Protocol):
     def read(self, key: tuple[str, ...], max_bytes: int) -> bytes: ...
     def head(self, key: tuple[str, ...]) -> tuple[int, datetime]: ...
-    def chunks(self, key: tuple[str, ...], max_bytes: int) -> Iterator[bytes]: ...
+    def chunks(self, key: tuple[str, ...], max_bytes: int, start: int = 0) -> Iterator[bytes]: ...
     def create(self, key: tuple[str, ...], data: bytes, content_type: str) -> bool: ...
     def put(self, key: tuple[str, ...], file: BinaryIO, size_bytes: int, content_type: str) -> bool: ...
+    def claim(self, key: tuple[str, ...], data: bytes) -> bool: ...
+    def open(self, key: tuple[str, ...]) -> BinaryIO: ...
+    def move(self, key: tuple[str, ...], to: tuple[str, ...]) -> None: ...
     def walk(self, key: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], int, datetime]]: ...
     def delete(self, key: tuple[str, ...]) -> bool: ...
+    def link(self, key: tuple[str, ...], lasting: timedelta) -> str | None: ...
 
 
 class Store:
@@ -139,6 +144,40 @@ class Store:
             raise
         return total
 
+    def chunks(self, uri: str, max_bytes: int, start: int = 0) -> Iterator[bytes]:
+        """The bytes of an object, a megabyte or so at a time.
+
+        Args:
+            uri: Where it is.
+            max_bytes: Of an object that has more, nothing is read.
+            start: The first byte that is read, below the object's size, counted from 0.
+
+        Raises:
+            StoreError: As for `read`, at the first piece or a later one.
+        """
+        backend, key = self._find(uri)
+        return backend.chunks(key, max_bytes, start)
+
+    def link(self, uri: str, lasting: timedelta) -> str | None:
+        """A URL by which anybody can read an object of a bucket, for a while.
+
+        Args:
+            uri: Where it is.
+            lasting: How long it can be used; the clouds take a week at most.
+
+        Returns:
+            None where there can be none: a file, or credentials that can't sign.
+
+        Raises:
+            ForbiddenUri: As for `read`; whether there is such an object isn't looked at.
+        """
+        backend, key = self._find(uri)
+        return backend.link(key, lasting)
+
+    def uri_of(self, name: str) -> str:
+        """The URI that `write` and `put` give an object of this name; raises ValueError as they do."""
+        return self._place(name).uri
+
     def head(self, uri: str) -> ObjectInfo:
         """Size and time of an object; raises what `read` raises."""
         backend, key = self._find(uri)
@@ -160,7 +199,7 @@ class Store:
         another size is damaged, and is replaced. Readers see all of it or nothing.
 
         Args:
-            name: Path below the store, e.g. `images/ab12.jpg`: letters, digits, `.`, `_`, `-`, separated by `/`.
+            name: Path below the store, e.g. `images/ab12.jpg`: letters, digits, `.`, `_`, `-`, `=`, separated by `/`.
             data: The bytes.
             content_type: Media type, kept by buckets.
 
@@ -173,12 +212,12 @@ class Store:
         backend, key = self._open(self.home, place)
         return Written(place.uri, backend.create(key, data, content_type))
 
-    def put(self, name: str, path: Path, content_type: str) -> Written:
+    def put(self, name: str, path: Path | BinaryIO, content_type: str) -> Written:
         """Write a local file as an object, piece by piece; else as `write`, an object that is there included.
 
         Args:
             name: Path below the store, made from the file's content or from all that determines it.
-            path: The file; nobody may change it meanwhile.
+            path: The file, or one that is open for reading bytes and stays open; nobody may change it meanwhile.
             content_type: Media type, kept by buckets.
 
         Raises:
@@ -187,9 +226,60 @@ class Store:
         """
         place = self._place(name)
         backend, key = self._open(self.home, place)
-        with path.open("rb") as file:
+        with nullcontext(path) if not isinstance(path, Path) else path.open("rb") as file:
+            file.seek(0)
             size_bytes = os.fstat(file.fileno()).st_size
             return Written(place.uri, backend.put(key, file, size_bytes, content_type))
+
+    def claim(self, name: str, data: bytes) -> bool:
+        """Write an object only if nothing is there under this name: of many who do it at once, one succeeds.
+
+        Args:
+            name: As for `write`.
+            data: The bytes.
+
+        Returns:
+            Whether this call has written it. A bucket's answer that was lost, and asked for again, makes False of a
+            success: who has to know reads the object, and looks whether it is their own.
+
+        Raises:
+            ValueError, StoreError: As for `write`; the latter also where the store can't do it.
+        """
+        backend, key = self._open(self.home, self._place(name))
+        return backend.claim(key, data)
+
+    def open(self, uri: str) -> BinaryIO:
+        """An object as a file to read and seek in, for what needs parts of it; raises what `read` raises.
+
+        What is read of a bucket's object is asked for piece by piece; OSError then tells of failures.
+        """
+        backend, key = self._find(uri)
+        return backend.open(key)
+
+    def move(self, name: str, to: str) -> str:
+        """Give an object another name; one that is there under it is replaced.
+
+        In a folder in one step; in a bucket it is copied, then removed, so that both names are there for a moment.
+
+        Returns:
+            Its new URI.
+
+        Raises:
+            ObjectMissing: Nothing is there.
+            ValueError, StoreError: As for `write`.
+        """
+        backend, key = self._open(self.home, self._place(name))
+        place = self._place(to)
+        backend.move(key, self._open(self.home, place)[1])
+        return place.uri
+
+    def uri(self, name: str) -> str:
+        """The URI of an object of the store, whether or not it is there.
+
+        Raises:
+            ValueError: As for `write`.
+        """
+        return self._place(name).uri
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """The objects below the store, as they are found.
@@ -246,7 +336,9 @@ class Store:
         """The place of a name below the store."""
         parts = tuple(name.split("/"))
         if not all(_NAME_PART.fullmatch(part) for part in parts):
-            raise ValueError(f"Object names are letters, digits, '.', '_', '-', separated by '/': found {shown(name)}.")
+            raise ValueError(
+                f"Object names are letters, digits, '.', '_', '-', '=', separated by '/': found {shown(name)}."
+            )
         return Location(self.home.scheme, self.home.bucket, self.home.segments + parts)
 
     def _find(self, uri: str) -> tuple[_Backend, tuple[str, ...]]:

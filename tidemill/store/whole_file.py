@@ -35,14 +35,33 @@ def write_new(folder: int, name: str, fill: Fill) -> bool:
         return False
     if not written:
         _rename_over(folder, name, fill)
-    _sync_folder(folder)
+    sync_folder(folder)
     return True
 
 
 def write_over(folder: int, name: str, fill: Fill) -> None:
     """Write a file that may be there: readers see the old or the new one, whole; arguments as for `write_new`."""
     _rename_over(folder, name, fill)
-    _sync_folder(folder)
+    sync_folder(folder)
+
+
+def write_claim(folder: int, name: str, fill: Fill) -> bool:
+    """Write a file only if nothing is there, on every system: `write_new` may replace what was made meanwhile.
+
+    Returns:
+        Whether it was written.
+    """
+    try:
+        if not _link_unnamed(folder, name, fill):
+            beside = _write_beside(folder, fill)
+            try:
+                os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            finally:
+                os.unlink(beside, dir_fd=folder)
+    except FileExistsError:
+        return False
+    sync_folder(folder)
+    return True
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
@@ -52,8 +71,8 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def _sync_folder(folder: int) -> None:
-    """Make new names last: events that name them outlive a power cut, so the names must too."""
+def sync_folder(folder: int) -> None:
+    """Make new names in an open folder last: events that name them outlive a power cut, so the names must too."""
     descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
     try:
         os.fsync(descriptor)
@@ -88,6 +107,16 @@ def _link_unnamed(folder: int, name: str, fill: Fill) -> bool:
 
 
 def _rename_over(folder: int, name: str, fill: Fill) -> None:
+    beside = _write_beside(folder, fill)
+    try:
+        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(beside, dir_fd=folder)
+        raise
+
+
+def _write_beside(folder: int, fill: Fill) -> str:
+    """Write a file under a name of its own; leaves nothing if that fails."""
     beside = f".{secrets.token_hex(8)}{PART}"
     descriptor = os.open(
         beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder
@@ -98,7 +127,7 @@ def _rename_over(folder: int, name: str, fill: Fill) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         os.unlink(beside, dir_fd=folder)
         raise
+    return beside
