@@ -31,6 +31,10 @@ CAUSE = "tm_cause"
 ATTEMPT = "tm_attempt"
 DUE = "tm_due"
 REPLAY = "tm_replay"
+REDRIVE = "tm_redrive"
+"""Of an event that was put back: the only stream that is to handle it (`runtime.redrive`)."""
+REDRIVES = "tm_redrives"
+"""How often it was put back."""
 
 _RESERVED_PREFIXES = ("ce_", "tm_")
 _RESERVED = frozenset({CONTENT, TRACEPARENT})

@@ -121,8 +121,7 @@ def _record(record: Record, known: dict[int, Convert]) -> Convert:
     if id(record) in known:
         return known[id(record)]
     fields: dict[str, Convert] = {}
-    defaults: dict[str, AvroType] = {}
-    values: dict[str, Any] = {}
+    defaults: dict[str, Callable[[], Any]] = {}
 
     def convert(data: Any) -> dict[str, Any]:
         if type(data) is not dict:
@@ -137,7 +136,7 @@ def _record(record: Record, known: dict[int, Convert]) -> Convert:
                 if name in data:
                     result[name] = inner(data[name])
                 elif name in defaults:
-                    result[name] = python_default(defaults[name], values[name])
+                    result[name] = defaults[name]()
                 else:
                     raise _missing(record, data)
             except _Field as field:
@@ -150,8 +149,15 @@ def _record(record: Record, known: dict[int, Convert]) -> Convert:
     for each in record.fields:
         fields[each.name] = _converter(each.type, known)
         if each.default is not MISSING:
-            defaults[each.name], values[each.name] = each.type, each.default
+            defaults[each.name] = _default(each.type, each.default)
     return convert
+
+
+def _default(type_: AvroType, default: Any) -> Callable[[], Any]:
+    value = python_default(type_, default)
+    if isinstance(value, list | dict):
+        return lambda: python_default(type_, default)  # Made anew: an event's own may be changed.
+    return lambda: value
 
 
 def _missing(record: Record, data: dict[str, Any]) -> _Field:

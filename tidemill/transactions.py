@@ -102,9 +102,10 @@ class Writer:
         topic: str,
         key: bytes | None,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes]] = (),
+        headers: Sequence[tuple[str, bytes | None]] = (),
         *,
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> Written:
         """Write a record.
 
@@ -112,6 +113,7 @@ class Writer:
             topic: With the namespace.
             key, value, headers: As they are; a value of None removes the key from a compacted topic.
             partition: None for the key's.
+            timestamp_ms: Milliseconds since 1970; None for now.
 
         Returns:
             Where it will lie.
@@ -133,6 +135,8 @@ class Writer:
                 written.partition, written.offset = message.partition() or 0, message.offset() or 0
 
         more: dict[str, Any] = {} if partition is None else {"partition": partition}
+        if timestamp_ms is not None:
+            more["timestamp"] = timestamp_ms
         while True:
             try:
                 self._producer.produce(topic, value, key, headers=[*headers], on_delivery=delivered, **more)

@@ -55,6 +55,11 @@ class AsyncReceipt:
         return self._delivered is not None or self._error is not None
 
     @property
+    def delivered(self) -> Delivered | None:
+        """Where the event lies, once it is acknowledged."""
+        return self._delivered
+
+    @property
     def error(self) -> TidemillError | None:
         """Why it failed, if it has."""
         return self._error

@@ -52,7 +52,7 @@ async def bury(
             log.error("dead letter", **facts_of(unit), error=brief(error))
             return True
         holds += 1
-        if not await _is_ours_after(unit, delay):
+        if not await is_ours_after(unit, delay):
             return False
 
 
@@ -78,11 +78,12 @@ async def put_off(
         else:
             return True
         holds += 1
-        if not await _is_ours_after(unit, delay):
+        if not await is_ours_after(unit, delay):
             return False
 
 
-async def _is_ours_after(unit: Unit, seconds: float) -> bool:
+async def is_ours_after(unit: Unit, seconds: float) -> bool:
+    """Wait with a unit for so many seconds; whether its partition is still this worker's then."""
     # While it only waits, nobody has to wait for it: the partition can go elsewhere.
     unit.part.running -= 1
     await asyncio.sleep(seconds)

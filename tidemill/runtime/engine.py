@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tidemill.errors import DecodeError, RegistryError, TidemillError
@@ -19,12 +20,14 @@ from tidemill.runtime.decoding import Decoding
 from tidemill.runtime.executors import StuckHandler
 from tidemill.runtime.facts import facts_of
 from tidemill.runtime.failure import as_failure
+from tidemill.runtime.farewell import Farewells
 from tidemill.runtime.finished import Ahead
 from tidemill.runtime.hearing import Hearing
 from tidemill.runtime.outcomes import Outcomes, Waits
 from tidemill.runtime.partition import Partition, Unit
 from tidemill.runtime.ready import Ready
 from tidemill.runtime.recorder import ALONE_FROM_DEATHS, MOST_DEATHS
+from tidemill.runtime.redrive import sort_out
 from tidemill.runtime.slots import Slots
 from tidemill.runtime.suspicion import Alone, Suspicion, died_of
 from tidemill.runtime.tasks import Tasks
@@ -109,6 +112,7 @@ class Engine:
             self.wind_up,
             self._recorder,
             recall,
+            Farewells(stream, self._decoding, outputs, self._log),
             self._log,
         )
         self._slots = Slots(
@@ -179,8 +183,9 @@ class Engine:
         if not part.open or self._stopping:
             return  # Lost while it was on its way: it is delivered again to the new owner.
         ready, batch, ordered = self._ready, self.stream.batch, self.stream.order == "key"
+        name = self.stream.name
         try:
-            for some in part.sort_out(messages):
+            for some in chain.from_iterable(sort_out(part, run, name) for run in part.sort_out(messages)):
                 units = self._carried.units(part, some, batch=batch, ordered=ordered)
                 may_start = [unit for unit in units if part.add(unit)]
                 if part.held:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import structlog
 
     from tidemill.runtime.cancels import Cancels
+    from tidemill.runtime.farewell import Farewells
     from tidemill.runtime.outputs import Outputs
     from tidemill.runtime.ready import Ready
     from tidemill.runtime.recall import Recall
@@ -64,6 +65,7 @@ class Outcomes:
         give_up: Called where this process can't go on, with the reason if none like it could.
         recorder: Where to note down what the next process must know; None for nowhere.
         recall: Fetches messages again that were let go; None to keep all.
+        farewells: Tells of dead letters.
         log: For all that doesn't go well.
     """
 
@@ -79,6 +81,7 @@ class Outcomes:
         give_up: Callable[[TidemillError | None], None],
         recorder: StreamRecorder | None,
         recall: Recall | None,
+        farewells: Farewells,
         log: structlog.stdlib.BoundLogger,
     ) -> None:
         self.finished = 0
@@ -91,6 +94,7 @@ class Outcomes:
         self._spawn = spawn
         self._give_up = give_up
         self._recorder = recorder
+        self._farewells = farewells
         self._random = Random()
         self._waits = waits
         self.waiting = Waiting(ready)
@@ -272,6 +276,8 @@ class Outcomes:
 
     async def _bury(self, unit: Unit, error: Exception, attempts: int) -> None:
         written = await bury(unit, error, attempts, self._outputs, self._log)
+        if written and unit.part.alive:
+            await self._farewells.say(unit, error)
         if written and unit.part.alive:
             self._settle(unit)
         else:

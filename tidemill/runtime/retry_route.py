@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from tidemill import delayed
-from tidemill.event import ATTEMPT, DUE, ID, Event, Headers, Position, derived_id, headers_of
+from tidemill.event import ATTEMPT, DUE, ID, REDRIVE, Event, Headers, Position, derived_id, headers_of
 from tidemill.publisher.preparing import Outgoing
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ def retry_topic(group: str) -> str:
 
 
 def can_go_around(message: Message) -> bool:
-    """Whether an event stays as it is on the way: a record that waits has neither headers nor a value that are null."""
-    return message.value() is not None and all(value is not None for _, value in headers_of(message))
+    """Whether an event may go around: a record that waits has neither headers nor a value that are null, and whoever
+    has put an event back is told of its end by the commit that passes it (`runtime.redrive`)."""
+    headers = headers_of(message)
+    return message.value() is not None and all(value is not None and name != REDRIVE for name, value in headers)
 
 
 def put_off(message: Message, *, group: str, topic: str, delayed_topic: str, attempts: int, due: datetime) -> Outgoing:

@@ -100,6 +100,10 @@ class Source:
         self._gaps = Gaps(engine.stream.name)
         self._leaps = Leaps()
         self._config = broker.consumer_config(settings, engine.stream.group)
+        if retry_topic is not None and settings.group_protocol == "consumer":
+            # The broker's default shares partitions out without regard to topics: of two workers it gave one all that
+            # is new, and the other all that is tried again.
+            self._config = {"group.remote.assignor": "range", **self._config}
         self._first_start = first_start(self._config["auto.offset.reset"])
         self._consumer = self._open()
         self._astray = Astray(self._consumer, self._first_start, engine.stream.name)

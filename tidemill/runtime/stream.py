@@ -19,6 +19,8 @@ from tidemill.runtime.retry import Retry
 Executor = Literal["async", "inline", "thread", "process"]
 Order = Literal["key", "none"]
 
+OnDeadLetter = Callable[[Event[Any], Exception], Any]
+
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
@@ -47,6 +49,7 @@ class Stream:
     log_each: bool
     cancellable: bool
     tracked: bool
+    on_dead_letter: OnDeadLetter | None
     reference: str = field(repr=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -84,6 +87,7 @@ def stream(
     log_each: bool | None = None,
     cancellable: bool = False,
     tracked: bool = False,
+    on_dead_letter: OnDeadLetter | None = None,
 ) -> Callable[[Callable[..., Any]], Stream]:
     """Declare a stream: a function over the events of one type.
 
@@ -113,6 +117,9 @@ def stream(
             possible.
         tracked: Tell on `job.progress` of every event that is finished and for which nothing was returned; by default
             only of those that took their time.
+        on_dead_letter: Called with an event that became a dead letter, and why; what it returns is published, as what a
+            handler returns: whoever waits for a result can be told that none will come. It runs on the event loop, so
+            it only computes. Not called for bytes that can't be decoded.
 
     Raises:
         StreamError: The declaration makes no sense; says what was found and what would do.
@@ -167,6 +174,10 @@ def stream(
             raise StreamError(f"{where}: timeout must be more than 0 seconds, or None, found {timeout!r}.")
         if retry is not None and not isinstance(retry, Retry):
             raise StreamError(f"{where}: retry must be a Retry, found {retry!r}.", hint="E.g. retry=Retry(attempts=5).")
+        if on_dead_letter is not None and (not callable(on_dead_letter) or inspect.iscoroutinefunction(on_dead_letter)):
+            raise StreamError(
+                f"{where}: on_dead_letter must be a plain function of an event and an error, found {on_dead_letter!r}."
+            )
         if memory_bytes is not None and chosen != "process":
             raise StreamError(f"{where}: memory_bytes needs executor='process', found {chosen!r}.")
         payload, takes_work = _input(handler, event, where, batched=batch is not None)
@@ -189,6 +200,7 @@ def stream(
             log_each=chosen in ("thread", "process") if log_each is None else log_each,
             cancellable=cancellable,
             tracked=tracked,
+            on_dead_letter=on_dead_letter,
             reference=where,
         )
 

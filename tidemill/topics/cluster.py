@@ -35,7 +35,7 @@ TIMEOUT_SECONDS = 15.0
 """For each request to the cluster."""
 CONNECT_SECONDS = 5.0
 """For the first one, which finds out whether anybody is there."""
-READY_SECONDS = 15.0
+READY_SECONDS = 45.0
 """How long new partitions may take until their leaders answer."""
 _ELECTING = frozenset(
     {
