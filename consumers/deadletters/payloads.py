@@ -1,0 +1,143 @@
+"""Payloads of letters: decoded by the schema that their writer had, whatever has become of the contract since."""
+
+from __future__ import annotations
+
+import base64
+import math
+from datetime import date, datetime, time
+from decimal import Decimal
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from tidemill.codec import MAGIC, PREFIX_BYTES, Codec
+from tidemill.contracts.catalogue import installed_events
+from tidemill.contracts.registry import Registry
+from tidemill.errors import DeadLetterError, DecodeError, TidemillError
+
+if TYPE_CHECKING:
+    from tidemill.config import Settings
+    from tidemill.contracts.contract import Payload
+
+MOST_HEX_BYTES = 512
+
+
+class Payloads:
+    """Decodes and encodes payloads; ask it to close.
+
+    Args:
+        settings: The registry's address, namespace.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._registry = Registry(settings)
+        self._codec = Codec(self._registry)
+        self._schemas: dict[int, Any] = {}
+        self._classes = {cls.__contract__.topic: cls for cls in installed_events()}
+
+    def close(self) -> None:
+        """Let go of the registry."""
+        self._registry.close()
+
+    def class_of(self, topic: str) -> type[Payload]:
+        """The event class of a topic, without the namespace.
+
+        Raises:
+            DeadLetterError: None is installed.
+        """
+        found = self._classes.get(topic)
+        if found is None:
+            raise DeadLetterError(
+                f"No contract of {topic!r} is installed here.", hint="Install the package that has its events."
+            )
+        return found
+
+    def as_written(self, value: bytes | None) -> Any:
+        """A payload as JSON data, as its writer had it.
+
+        Raises:
+            DecodeError: It can't be decoded.
+            RegistryError: The registry doesn't answer.
+        """
+        from fastavro import schemaless_reader
+
+        if value is None:
+            raise DecodeError("There is no value (a tombstone).")
+        if len(value) < PREFIX_BYTES or value[0] != MAGIC:
+            raise DecodeError(
+                "The value doesn't start with the Confluent wire format's 0x00 and a schema id of 4 bytes."
+            )
+        schema = self._schema(int.from_bytes(value[1:PREFIX_BYTES], "big"))
+        try:
+            body = BytesIO(value[PREFIX_BYTES:])
+            record = schemaless_reader(body, schema, None)
+        except Exception as error:  # fastavro raises anything on bytes from anywhere
+            raise DecodeError(f"The value doesn't fit its schema ({type(error).__name__}).") from error
+        if left := len(value) - PREFIX_BYTES - body.tell():
+            raise DecodeError(f"The value doesn't fit its schema: {left} bytes are left over.")
+        return json_form(record)
+
+    def _schema(self, schema_id: int) -> Any:
+        from fastavro import parse_schema
+
+        if schema_id not in self._schemas:
+            self._schemas[schema_id] = parse_schema(self._registry.schema_by_id(schema_id))
+        return self._schemas[schema_id]
+
+    def as_now(self, cls: type[Payload], value: bytes | None) -> Any:
+        """A payload as JSON data, as its contract is now.
+
+        Raises:
+            DecodeError: It can't be read so.
+            RegistryError: The registry doesn't answer.
+        """
+        return json_form(self._codec.decode(value, cls).to_record())
+
+    def encoded(self, cls: type[Payload], data: Any) -> tuple[bytes, str | None]:
+        """The bytes of JSON data, and the key that its contract gives it.
+
+        Raises:
+            ContractError: It doesn't fit the contract.
+            RegistryError: The registry doesn't answer.
+        """
+        from tidemill.json_events import from_json
+
+        payload = from_json(cls, data)
+        return self._codec.encode(payload), cls.__contract__.key_of(payload)
+
+    def shown(self, value: bytes | None) -> tuple[Any, str | None]:
+        """A payload as JSON data, and None; or its bytes in hex, and why it can't be decoded."""
+        try:
+            return self.as_written(value), None
+        except TidemillError as error:
+            return hex_text(value), error.message
+
+
+def hex_text(value: bytes | None) -> str | None:
+    """Bytes in hex; of many only the first."""
+    if value is None:
+        return None
+    shown = value[:MOST_HEX_BYTES].hex(" ")
+    return shown if len(value) <= MOST_HEX_BYTES else f"{shown} ... ({len(value):,} bytes)"
+
+
+def json_form(value: Any) -> Any:
+    """Avro data as JSON data, as `tidemill publish` takes it: bytes in base64, times in ISO 8601, decimals as text."""
+    match value:
+        case dict():
+            return {str(name): json_form(each) for name, each in value.items()}
+        case list() | tuple():
+            return [json_form(each) for each in value]
+        case bytes() | bytearray():
+            return base64.b64encode(value).decode()
+        case datetime() | date() | time():
+            return value.isoformat()
+        case Decimal() | UUID():
+            return str(value)
+        case float() if not math.isfinite(value):
+            return str(value)
+        case None | bool() | int() | float() | str():
+            return value
+    if hasattr(value, "to_record"):
+        return json_form(value.to_record())
+    return str(value)
