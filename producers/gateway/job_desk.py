@@ -1,0 +1,70 @@
+"""What the routes of jobs share: the table of jobs, who follows it, the store that results lie in. One per gateway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from producers.gateway.job_places import Places
+from producers.gateway.job_watch import JobWatch
+from tidemill.jobs import Jobs
+from tidemill.store import Store
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from producers.gateway.gateway import Gateway
+    from producers.gateway.job_settings import JobSettings
+
+
+class JobDesk:
+    """The parts.
+
+    Args:
+        gateway: Whose.
+        settings: Limits and times.
+
+    Raises:
+        ConfigError: The table of jobs or the store is none that can be used.
+    """
+
+    def __init__(self, gateway: Gateway, settings: JobSettings) -> None:
+        self._gateway = gateway
+        self.settings = settings
+        self.jobs = Jobs(gateway.settings)
+        self.store = Store.from_settings(gateway.settings)
+        self.watch = JobWatch(self.jobs, self.settings.beat_seconds, gateway.metrics.job_looks.inc)
+        self.streams = Places(
+            "event streams and waiting requests", self.settings.streams, self.settings.streams_per_token
+        )
+
+    def take_place(self, token_id: str) -> None:
+        """Take a place for a request that lasts; raises Problem as `Places.take`."""
+        self.streams.take(token_id)
+        self._gateway.lasting += 1
+        self._gateway.metrics.lasting.inc()
+
+    def leave_place(self, token_id: str) -> None:
+        """Give it back."""
+        self._gateway.lasting -= 1
+        self._gateway.metrics.lasting.dec()
+        self.streams.leave(token_id)
+
+    async def close(self) -> None:
+        """Look no more, and leave the database."""
+        await self.watch.close()
+        self.jobs.close()
+
+
+def desk_of(request: Request) -> JobDesk:
+    """The desk of the gateway that a request came to; made when it is first asked for.
+
+    Raises:
+        ConfigError: As `JobDesk`.
+    """
+    state = request.app.state
+    desk: JobDesk | None = getattr(state, "job_desk", None)
+    if desk is None:
+        gateway: Gateway = state.gateway
+        desk = state.job_desk = JobDesk(gateway, state.job_settings)
+        gateway.at_end.append(desk.close)
+    return desk
