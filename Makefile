@@ -64,7 +64,7 @@ storm: $(STAMP) ## A storm on three brokers, with a report (MINUTES=30 SEED=1)
 
 lock: $(STAMP) ## Compile the lock files again from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --all-extras --group dev pyproject.toml -o requirements/dev.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra image --extra email --extra scheduler --extra video --extra report --extra notification --extra cleanup --extra status --extra outbox -c requirements/dev.txt pyproject.toml -o requirements/worker.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra image --extra email --extra scheduler --extra video --extra report --extra notification --extra cleanup --extra status --extra outbox --extra gateway --extra archive --extra deadletters -c requirements/dev.txt pyproject.toml -o requirements/worker.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url requirements/peers.in -o requirements/peers.txt
 
 clean: ## Remove the virtual environment and caches
