@@ -14,8 +14,8 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
-def test_the_readme_shows_publishing_and_a_stream() -> None:
-    assert len(BLOCKS) == 2
+def test_the_readme_shows_publishing_replay_and_a_stream() -> None:
+    assert len(BLOCKS) == 3
 
 
 def test_the_stream_of_the_readme_asks_for_a_banner_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +24,7 @@ def test_the_stream_of_the_readme_asks_for_a_banner_once(monkeypatch: pytest.Mon
 
     module = types.ModuleType("myshop_streams")
     monkeypatch.setitem(sys.modules, "myshop_streams", module)
-    exec(compile(BLOCKS[1], "README.md", "exec"), module.__dict__)
+    exec(compile(BLOCKS[2], "README.md", "exec"), module.__dict__)
     (banner,) = load_streams(["myshop_streams:banner"])
     assert (banner.topic, banner.group, banner.outputs) == ("image.processed", "tidemill.banner", (ImageRequested,))
 
