@@ -14,4 +14,4 @@ def main() -> None:
         from tidemill.cli.app import build
     except ModuleNotFoundError as error:
         sys.exit(f"error: the command line needs {error.name!r}\nnext:  pip install 'tidemill[cli]'")
-    build()()
+    build(sys.argv[1:])()

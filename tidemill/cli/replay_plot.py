@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from tidemill.cli.replay_rows import printable
+from tidemill.cli.replay_rows import printable, shortened
 
 EIGHTHS = " ▏▎▍▌▋▊▉"
 LONGEST_LABEL = 60
@@ -38,7 +38,7 @@ def bars(rows: Sequence[tuple[str, int]], width: int) -> list[Text]:
     """
     if not rows:
         return []
-    labels = [_shortened(printable(label), max(8, min(LONGEST_LABEL, width // 2))) for label, _ in rows]
+    labels = [shortened(printable(label), max(8, min(LONGEST_LABEL, width // 2))) for label, _ in rows]
     numbers = [f"{count:,}" for _, count in rows]
     wide, broad = max(map(len, labels)), max(map(len, numbers))
     room = max(1, width - wide - broad - 4)
@@ -63,11 +63,3 @@ def _gap(rows: Sequence[tuple[str, int]], place: int) -> int:
     while place + length < len(rows) and not rows[place + length][1]:
         length += 1
     return length
-
-
-def _shortened(text: str, width: int) -> str:
-    """A text with its middle left out, where it is too long: ends tell keys apart."""
-    if len(text) <= width:
-        return text
-    kept = width - 1
-    return f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"

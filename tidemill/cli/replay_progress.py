@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING
 
 from tidemill.cli.terminal import err
+
+if TYPE_CHECKING:
+    from rich.progress import ProgressColumn
 
 
 class ReplayProgress:
@@ -18,6 +20,8 @@ class ReplayProgress:
     """
 
     def __init__(self, what: str = "") -> None:
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
         columns: list[ProgressColumn] = [
             BarColumn(bar_width=24),
             TaskProgressColumn(),
@@ -33,7 +37,7 @@ class ReplayProgress:
         )
         self._began = time.monotonic()
         self._what = what
-        self._task = self._progress.add_task(what, total=None)
+        self._task = self._progress.add_task(f"{what}looking where to read", total=None)
 
     @property
     def seconds(self) -> float:

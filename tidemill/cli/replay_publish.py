@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -89,6 +88,8 @@ def publish(
     as_json: Json = False,
 ) -> None:
     """Publish events again, into another topic."""
+    import secrets
+
     from tidemill.replay.pace import parse_speed
     from tidemill.replay.republish import republish
 

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from rich.console import JustifyMethod
 
 PLACE = "_place"
-WIDEST = 40
-"""Characters of a cell, where several columns share the width."""
+WIDEST = (40, 24, 16)
+"""Characters of a cell, where several columns share the width: the first of these with which all fit, or the last."""
 FEWEST = 12
 """Fewer characters of a column aren't worth showing."""
 GUTTER = 2
 """Characters between two columns."""
+UNCUT = frozenset({PLACE, "_timestamp"})
 ENVELOPE_HEADINGS = {PLACE: "PLACE", "_timestamp": "TIME (UTC)", "_key": "KEY"}
 
 
@@ -54,6 +55,14 @@ def cell_text(value: Any) -> str:
     return printable(str(value))
 
 
+def shortened(text: str, width: int) -> str:
+    """A text without its middle, where it is too long: ends tell keys and paths apart. Of JSON the beginning counts."""
+    if len(text) <= width or text.startswith(("{", "[")):
+        return text
+    kept = width - 1
+    return f"{text[: kept // 2]}…{text[len(text) - (kept - kept // 2) :]}"
+
+
 def show_rows(rows: Any, columns: Sequence[str], *, right: frozenset[str] = frozenset()) -> None:
     """A table of rows on standard output, with as many columns as fit; the others are named below it.
 
@@ -67,13 +76,16 @@ def show_rows(rows: Any, columns: Sequence[str], *, right: frozenset[str] = froz
     }
     headings = {name: ENVELOPE_HEADINGS.get(name, name) for name in columns}
     widths = {name: max(len(headings[name]), *map(len, cells[name]), 1) for name in columns}
-    fitting, left_over = _fitting(columns, widths, out.width)
+    for most in WIDEST:
+        fitting, left_over = _fitting(columns, widths, out.width, most)
+        if not left_over:
+            break
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name, width in fitting.items():
         justify: JustifyMethod = "right" if name in right else "left"
         table.add_column(Text(headings[name]), no_wrap=True, overflow="ellipsis", width=width, justify=justify)
     for number in range(rows.num_rows):
-        table.add_row(*(Text(cells[name][number]) for name in fitting))
+        table.add_row(*(Text(shortened(cells[name][number], width)) for name, width in fitting.items()))
     out.print(table)
     if left_over:
         err.print(
@@ -84,17 +96,18 @@ def show_rows(rows: Any, columns: Sequence[str], *, right: frozenset[str] = froz
         )
 
 
-def _fitting(columns: Sequence[str], widths: dict[str, int], room: int) -> tuple[dict[str, int], list[str]]:
+def _fitting(columns: Sequence[str], widths: dict[str, int], room: int, most: int) -> tuple[dict[str, int], list[str]]:
     """The width of those columns that fit beside each other, and which don't.
 
     Args:
         columns: In order.
         widths: What each would take, in characters.
         room: What there is.
+        most: What one may take, but the last one.
     """
     fitting: dict[str, int] = {}
     for place, name in enumerate(columns):
-        wanted = min(WIDEST, widths[name])
+        wanted = widths[name] if name in UNCUT else min(most, widths[name])
         # A last column may be cut, if something of it is left to see.
         if fitting and min(wanted, FEWEST) > room:
             return fitting, [*columns[place:]]
