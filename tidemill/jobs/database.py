@@ -178,7 +178,7 @@ def _url(settings: Settings, file: Path | None) -> URL:
 def _postgres(url: URL) -> Engine:
     from sqlalchemy import create_engine
 
-    engine = create_engine(
+    return create_engine(
         url,
         hide_parameters=True,
         pool_size=2,
@@ -194,6 +194,3 @@ def _postgres(url: URL) -> Engine:
             f"-c idle_in_transaction_session_timeout={2 * STATEMENT_SECONDS}s -c synchronous_commit=off",
         },
     )
-    # A thousand rows in a statement; SQLAlchemy 2.0 does so by itself for psycopg2 only.
-    engine.dialect.use_insertmanyvalues_wo_returning = True
-    return engine
