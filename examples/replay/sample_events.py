@@ -89,11 +89,10 @@ def publish_samples(settings: Settings, count: int, end: datetime) -> int:
 
 def samples(count: int, end: datetime) -> Iterator[tuple[datetime, ImageProcessed]]:
     """Events with the time of each, in order: many by day, few by night, some of one picture again."""
-    random = Random(_SEED)
+    moments, pictures = Random(_SEED), Random(_SEED)
     start = end - timedelta(days=DAYS)
-    moments = sorted(_moment(random, start) for _ in range(count))
-    for number, happened in enumerate(moments):
-        yield happened, _event(_picture(random, number))
+    for number, happened in enumerate(sorted(_moment(moments, start) for _ in range(count))):
+        yield happened, _event(_picture(pictures, number))
 
 
 def _moment(random: Random, start: datetime) -> datetime:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +31,7 @@ from tidemill.cli.replay_options import (
 from tidemill.cli.replay_progress import ReplayProgress
 from tidemill.cli.replay_words import count_text, span_text
 from tidemill.cli.terminal import command, err, out, print_json
+from tidemill.errors import UnknownTopic
 
 if TYPE_CHECKING:
     from tidemill.replay import Scan
@@ -37,7 +40,7 @@ EPILOG = f"""
 \b
 Examples:
   tidemill replay publish image.requested --into sandbox.requested --from 1d --dry-run
-  tidemill replay publish image.requested --into sandbox.requested --from 1d --speed 10x
+  tidemill replay publish image.requested --into sandbox.requested --create --from 1d --speed 10x
   tidemill replay publish image.requested --into sandbox.requested --key s3://uploads/7.jpg
   tidemill replay publish image.requested --into image.requested --same-topic --where "source like 's3://lost/%'"
 {TIMES}
@@ -55,7 +58,7 @@ Exit status: 0 when all is published, 1 on an error, 130 after Ctrl-C.
 def publish(
     context: typer.Context,
     topic: Topic,
-    into: Annotated[str, typer.Option("--into", "-i", metavar="TOPIC2", help="Topic to publish to; it must exist.")],
+    into: Annotated[str, typer.Option("--into", "-i", metavar="TOPIC2", help="Topic to publish to.")],
     from_: From = None,
     to: To = None,
     key: Key = None,
@@ -73,10 +76,14 @@ def publish(
     same_topic: Annotated[
         bool, typer.Option("--same-topic", help="Allow TOPIC itself: its streams handle everything again.")
     ] = False,
-    keep_time: Annotated[
+    create: Annotated[
+        bool, typer.Option("--create", help="Make TOPIC2 where there is none, with as many partitions as TOPIC.")
+    ] = False,
+    new_time: Annotated[
         bool,
         typer.Option(
-            "--keep-time", help="Keep timestamps; what is older than TOPIC2's retention is then soon deleted there."
+            "--new-time",
+            help="Give events the present timestamp; without it, those older than TOPIC2's retention are refused.",
         ),
     ] = False,
     slack: Slack = SLACK_MINUTES,
@@ -92,6 +99,7 @@ def publish(
 
     from tidemill.replay.pace import parse_speed
     from tidemill.replay.republish import republish
+    from tidemill.replay.target import exists, make_target
 
     if resume and name is None:
         raise typer.BadParameter("--resume needs the --name of the replay.")
@@ -100,9 +108,16 @@ def publish(
     scan = Selection(
         topic, from_, to, key, where, partition, None, OnError.SKIP, slack, every_partition, archive
     ).scan()
+    is_missing = create and not exists(scan.settings, into)
+    if dry_run and is_missing:
+        _show_plan(scan, into, sum(scan.count().values()), factor, rate, as_json=as_json, is_missing=True)
+        return
+    if is_missing:
+        partitions = make_target(scan.settings, topic, into)
+        err.print(f"made {into} with {count_text(partitions, 'partition')}", markup=False, soft_wrap=True)
     if not dry_run and not as_json:
         err.print(f"replay {named}: {topic} into {into}, {_pace_text(speed, rate)}", markup=False, soft_wrap=True)
-    with ReplayProgress() as progress:
+    with _hinting(scan.settings.qualified(into)), ReplayProgress() as progress:
         done = republish(
             scan,
             into,
@@ -111,7 +126,7 @@ def publish(
             per_second=rate,
             resume=resume,
             into_source=same_topic,
-            keep_time=keep_time,
+            keep_time=not new_time,
             dry_run=dry_run,
             progress=lambda events, total: progress.show(events, events, total),
         )
@@ -134,12 +149,36 @@ def publish(
         say_that_nothing_fits(scan, 0)
 
 
+@contextmanager
+def _hinting(target: str) -> Iterator[None]:
+    """Say how a topic is made that isn't there.
+
+    Args:
+        target: Its full name.
+    """
+    try:
+        yield
+    except UnknownTopic as error:
+        if repr(target) in error.message:
+            error.hint = f"{error.hint} With --create it is made."
+        raise
+
+
 def _pace_text(speed: str, rate: float | None) -> str:
     as_fast = "as fast as can be" if speed == "max" else f"at {speed.removesuffix('x')} times the speed that it had"
     return as_fast if rate is None else f"{as_fast}, {rate:g} events/s at most"
 
 
-def _show_plan(scan: Scan, into: str, events: int, factor: float | None, rate: float | None, *, as_json: bool) -> None:
+def _show_plan(
+    scan: Scan,
+    into: str,
+    events: int,
+    factor: float | None,
+    rate: float | None,
+    *,
+    as_json: bool,
+    is_missing: bool = False,
+) -> None:
     """What would be published, and how long that takes at the pace that is asked for."""
     seconds = 0.0 if rate is None else events / rate
     if factor is not None and events:
@@ -149,7 +188,9 @@ def _show_plan(scan: Scan, into: str, events: int, factor: float | None, rate: f
         print_json({"into": into, "events": events, "paced_seconds": round(seconds, 3) if paced else None})
         return
     takes = f", about {span_text(seconds)} at this pace" if paced else ""
-    out.print(f"{count_text(events, 'event')} would go into {into}{takes}; nothing was published", soft_wrap=True)
+    made = ", which would be made" if is_missing else ""
+    told = f"{count_text(events, 'event')} would go into {into}{made}{takes}; nothing was published"
+    out.print(told, markup=False, soft_wrap=True)
 
 
 def _span_seconds(scan: Scan) -> float:

@@ -204,7 +204,8 @@ class Archived:
         mask = compute.and_(compute.greater_equal(offsets, start), compute.less(offsets, end))
         batch = batch.filter(mask)
         read = batch.num_rows
-        read_bytes = compute.sum(compute.binary_length(batch.column("_value"))).as_py() if self._has_values else 0
+        sized = [_keys(batch), *([batch.column("_value")] if self._has_values else [])]
+        read_bytes = sum(compute.sum(compute.binary_length(column)).as_py() or 0 for column in sized)
         stamps = batch.column("_timestamp").cast(pa.int64())
         first, last, keys = self._query.start.time_ms, self._query.end.time_ms, self._query.keys
         masks = [] if first is None else [compute.greater_equal(stamps, first)]
@@ -215,7 +216,7 @@ class Archived:
             masks[0] = compute.and_(masks[0], each)
         if masks:
             batch = batch.filter(masks[0])
-        return self._made(batch, partition, read, read_bytes or 0, min(position, end))
+        return self._made(batch, partition, read, read_bytes, min(position, end))
 
     @property
     def _has_values(self) -> bool:

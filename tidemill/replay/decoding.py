@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tidemill.codec import PREFIX_BYTES
 from tidemill.decoder import WriterSchema
 from tidemill.errors import DecodeError
 from tidemill.replay.exact import ExactDecoder
@@ -18,6 +17,7 @@ from tidemill.replay.extras import need
 from tidemill.replay.fast import FastDecoder, is_fast
 from tidemill.replay.schemas import Writers, schema_id_of
 from tidemill.replay.sizes import Doubt
+from tidemill.replay.slices import prefixes_of
 
 FEW = 64
 """So many doubtful events are read one by one, instead of looking for the one among them."""
@@ -57,13 +57,17 @@ class Decoder:
         self._fast_allowed = fast
         self._decoders: dict[bytes, tuple[FastDecoder | None, ExactDecoder]] = {}
 
-    def decode(self, values: Sequence[bytes | None]) -> Decoded:
+    def decode(self, values: Sequence[bytes | None], prefixes: Sequence[bytes] | None = None) -> Decoded:
         """The columns of these values.
+
+        Args:
+            values: As they came; None for a tombstone.
+            prefixes: Their first bytes, where they are known already.
 
         Raises:
             RegistryError: A schema is new, and the registry doesn't answer.
         """
-        groups, tombstones = _groups(values)
+        groups, tombstones = _groups(values, prefixes_of(values) if prefixes is None else prefixes)
         parts: list[Part] = []
         faults: dict[int, str] = {}
         for prefix, rows in groups.items():
@@ -100,12 +104,8 @@ class Decoder:
             return False
 
 
-def _groups(values: Sequence[bytes | None]) -> tuple[dict[bytes, Sequence[int]], int]:
+def _groups(values: Sequence[bytes | None], prefixes: Sequence[bytes]) -> tuple[dict[bytes, Sequence[int]], int]:
     """Rows by the first bytes of their values, and how many have no value."""
-    try:
-        prefixes = [value[:PREFIX_BYTES] for value in values]  # type: ignore[index]
-    except TypeError:
-        prefixes = [b"" if value is None else value[:PREFIX_BYTES] for value in values]
     kinds = set(prefixes)
     if len(kinds) == 1 and (prefix := prefixes[0]):
         return {prefix: range(len(values))}, 0
@@ -153,14 +153,10 @@ def _together(parts: list[Part], width: int, is_mixed: bool) -> tuple[list[Any],
     return columns, rows
 
 
-def schema_ids(values: Sequence[bytes | None]) -> list[int]:
-    """The schema id of each value, 0 where there is none."""
-    cache: dict[bytes, int] = {}
-    found = []
-    for value in values:
-        prefix = b"" if value is None else value[:PREFIX_BYTES]
-        number = cache.get(prefix)
-        if number is None:
-            number = cache[prefix] = schema_id_of(prefix)
-        found.append(number)
-    return found
+def schema_ids(prefixes: Sequence[bytes]) -> Any:
+    """The schema id that each prefix names, 0 where it names none, as an Arrow array."""
+    pa = need("pyarrow", "decoding")
+    known = {prefix: schema_id_of(prefix) for prefix in {*prefixes}}
+    if len(known) == 1:
+        return pa.repeat(pa.scalar(*known.values(), pa.int64()), len(prefixes))
+    return pa.array([known[prefix] for prefix in prefixes], pa.int64())

@@ -53,6 +53,8 @@ def envelope_column(name: str, taken: Slice) -> Any:
             return pa.array(
                 [None if key is None else key.decode("utf-8", "replace") for key in taken.keys], pa.string()
             )
+    if name == "_schema_id":
+        return schema_ids(taken.prefixes)
     return pa.array(_values(name, taken), envelope_type(name))
 
 
@@ -64,8 +66,6 @@ def _values(name: str, taken: Slice) -> Sequence[Any]:
             return taken.offsets
         case "_timestamp":
             return taken.timestamps
-        case "_schema_id":
-            return schema_ids(taken.values)
         case "_value":
             return taken.values
     read = _OF_EVENT[name]

@@ -28,8 +28,9 @@ SLICE_MESSAGES = 8192
 """What the decoder is quickest with: the columns of so many fit into the processor's cache."""
 SLICE_BYTES = 8_000_000
 LEAST_MESSAGES = 256
-QUEUE_BYTES = 64_000_000
-"""What librdkafka may hold of messages that nobody has taken yet, over all partitions."""
+QUEUE_BYTES = 32_000_000
+"""What librdkafka may hold of keys and values that nobody has taken yet, over all partitions; of small events it needs
+three times as much for them."""
 WAIT_SECONDS = 0.1
 NEVER = 1 << 62
 """An offset that no topic reaches."""

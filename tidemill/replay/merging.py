@@ -29,15 +29,7 @@ def in_time_order(scan: Scanned, plan: Plan) -> Generator[Message, None, None]:
     """
     with ExitStack() as stack:
         # A partition may lie in the archive, in the topic, or in both.
-        numbers = sorted({each.partition for each in (*plan.archived, *plan.ranges)})
-        plans = [
-            replace(
-                plan,
-                archived=tuple(each for each in plan.archived if each.partition == number),
-                ranges=tuple(each for each in plan.ranges if each.partition == number),
-            )
-            for number in numbers
-        ]
+        plans = _by_partition(plan)
         runs = [scan.run(plan=each, keep_messages=True, share=len(plans)) for each in plans]
         streams = [stack.enter_context(closing(_messages(run))) for run in runs]
         yield from _merged(streams)

@@ -6,6 +6,7 @@ never waited for.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tidemill.replay.query import Query
 
 ANSWER_SECONDS = 10.0
+_LEADERLESS = frozenset({KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION})
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,8 @@ class Cluster:
             UnknownTopic: It doesn't exist.
             BrokerUnreachable, NotAuthorized: The cluster can't be asked.
         """
-        answers = self._admin.describe_topics(TopicCollection([self.topic]), request_timeout=ANSWER_SECONDS)
-        found = self._answer(answers[self.topic])
+        asked = TopicCollection([self.topic])
+        found = self._ask(lambda: self._admin.describe_topics(asked, request_timeout=ANSWER_SECONDS))[self.topic]
         return str(found.topic_id), len(found.partitions)
 
     def offsets(self, partitions: Iterable[int], spec: Callable[[], OffsetSpec]) -> dict[int, int]:
@@ -118,10 +120,12 @@ class Cluster:
         asked = {TopicPartition(self.topic, number): spec() for number in partitions}
         if not asked:
             return {}
-        answers = self._admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS
+        answers = self._ask(
+            lambda: self._admin.list_offsets(
+                asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=ANSWER_SECONDS
+            )
         )
-        return {partition.partition: self._answer(answer) for partition, answer in answers.items()}
+        return {partition.partition: answer for partition, answer in answers.items()}
 
     def config(self) -> dict[str, str | None]:
         """The topic's settings by name.
@@ -131,23 +135,27 @@ class Cluster:
             BrokerError: The cluster doesn't tell.
         """
         asked = ConfigResource(ResourceType.TOPIC, self.topic)
-        answers = self._admin.describe_configs([asked], request_timeout=ANSWER_SECONDS)
-        return {name: entry.value for name, entry in self._answer(answers[asked]).items()}
+        found = self._ask(lambda: self._admin.describe_configs([asked], request_timeout=ANSWER_SECONDS))[asked]
+        return {name: entry.value for name, entry in found.items()}
 
-    def _answer(self, answer: Future[Any]) -> Any:
-        try:
-            return answer.result(ANSWER_SECONDS + 5)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError._TIMED_OUT:
-                raise broker.unreachable(self._settings, error.args[0].str()) from error
-            translated = broker.from_kafka(error.args[0], self._settings, topic=self.topic)
-            if isinstance(translated, UnknownTopic):
-                translated.hint = self._meant() or (
-                    "`tidemill topics list --all` shows those that exist; names are without the namespace."
-                )
-            raise translated from error
-        except TimeoutError as error:
-            raise broker.unreachable(self._settings, f"no answer within {ANSWER_SECONDS:g} s") from error
+    def _ask(self, question: Callable[[], dict[Any, Future[Any]]]) -> dict[Any, Any]:
+        """The answers to a question; asked again while a partition is only just being given a leader."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            try:
+                return {what: answer.result(ANSWER_SECONDS + 5) for what, answer in question().items()}
+            except KafkaException as error:
+                if error.args[0].code() in _LEADERLESS and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                    continue
+                translated = broker.from_kafka(error.args[0], self._settings, topic=self.topic)
+                if isinstance(translated, UnknownTopic):
+                    translated.hint = self._meant() or (
+                        "`tidemill topics list --all` shows those that exist; names are without the namespace."
+                    )
+                raise translated from error
+            except TimeoutError as error:
+                raise broker.unreachable(self._settings, f"no answer within {ANSWER_SECONDS:g} s") from error
 
     def _meant(self) -> str | None:
         """The topic that was probably meant, as a question."""

@@ -306,7 +306,8 @@ class _Publishing:
                 raise ConfigError(
                     f"Partition {partition}, offset {offset} is of {when:%Y-%m-%d %H:%M} UTC, and {self._topic!r} "
                     "keeps no event for so long: it would be deleted at once.",
-                    hint="Publish without keeping timestamps, or give that topic a longer retention.",
+                    hint="Publish without keeping timestamps (--new-time, keep_time=False), or give that topic "
+                    "a longer retention.",
                 )
         while True:
             try:

@@ -148,7 +148,7 @@ class Run:
         tally = Tally(read=taken.read, read_bytes=taken.size_bytes, filtered=taken.read - len(taken))
         columns: list[Any] = []
         if self._decoder is not None and len(taken):
-            decoded = self._decoder.decode(taken.values)
+            decoded = self._decoder.decode(taken.values, taken.prefixes)
             columns = decoded.columns
             tally.tombstones = decoded.tombstones
             tally.garbage = len(decoded.faults)

@@ -18,7 +18,7 @@ from tidemill.codec import Codec
 from tidemill.config import Settings, load_settings
 from tidemill.contracts.registry import Registry
 from tidemill.decoder import WriterSchema
-from tidemill.errors import DecodeError
+from tidemill.errors import DecodeError, SchemaNotRegistered
 from tidemill.event import Event
 from tidemill.replay.decoding import Decoder
 from tidemill.replay.exact import record_reader
@@ -152,7 +152,15 @@ class Scan:
 
     @cached_property
     def _payload(self) -> WriterSchema:
-        return reader_schema(self._registry, self.query.topic)
+        try:
+            return reader_schema(self._registry, self.query.topic)
+        except SchemaNotRegistered:
+            from tidemill.replay.unregistered import schema_of_last_events
+
+            found = schema_of_last_events(self, self._registry)
+            if found is None:
+                raise
+            return found
 
     @property
     def _reader(self) -> WriterSchema | None:

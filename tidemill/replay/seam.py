@@ -94,7 +94,7 @@ def joined(query: Query, plan: Plan, state: State, low: dict[int, int], *, every
         # Where the topic reaches further back than the archive, it has all that the archive has.
         if done is None or topic_start < state.began[partition]:
             continue
-        asked = None if query.start.offsets is None else query.start.offsets[partition]
+        asked = (query.start.offsets or {}).get(partition)
         start = state.began[partition] if asked is None else max(asked, state.began[partition])
         until = done if everything else min(done, topic_start)
         if query.end.offsets is not None:

@@ -242,9 +242,13 @@ class Answer:
 
     def close(self) -> None:
         """End the query and the reading of topics."""
+        # DuckDB first: whatever of it still reads stops then.
+        if self._reader is not None:
+            self._reader.close()
+        self._relation = self._reader = None
+        self._connection.close()
         for table in self._tables.values():
             table.close()
-        self._connection.close()
         self._spilled.cleanup()
 
     def __enter__(self) -> Answer:
