@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from producers.gateway import event_routes, health_routes, job_routes, schema_routes, uploads
 from producers.gateway.errors import Problem, problem_of
-from producers.gateway.front import Front
+from producers.gateway.front import Front, shown_path
 from producers.gateway.gateway import Gateway
 from producers.gateway.job_settings import load_job_settings
 from producers.gateway.upload_settings import load_upload_settings
@@ -101,7 +101,9 @@ async def _tidemill_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TidemillError)
     problem = problem_of(error)
     if problem.status >= 500:
-        get_logger("gateway").warning("refused", path=request.url.path, status=problem.status, error=str(error))
+        get_logger("gateway").warning(
+            "refused", path=shown_path(request.scope), status=problem.status, error=str(error)
+        )
     return problem.response()
 
 

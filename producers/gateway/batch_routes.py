@@ -16,13 +16,15 @@ from producers.gateway.decoding import cloud_event, parsed, typed_line, untyped_
 from producers.gateway.errors import Problem
 from producers.gateway.incoming import traceparent_of
 from producers.gateway.lines import LineAnswers, Lines
-from producers.gateway.options import idempotency_key, query_options
+from producers.gateway.options import NAMES, idempotency_key, query_options
+from producers.gateway.quick_lines import QuickLines
 
 if TYPE_CHECKING:
     from producers.gateway.tokens import Token
 
 GROUP = 1_000
 """Events that are sent together."""
+SEND_SECONDS = 30.0
 
 
 async def lines_answer(request: Request, token: Token, event_type: str | None) -> Response:
@@ -33,7 +35,7 @@ async def lines_answer(request: Request, token: Token, event_type: str | None) -
         token: May publish the type that the path says.
         event_type: The type that the path says; None where the lines do.
     """
-    query_options(request, ())
+    options = query_options(request, () if event_type is None else NAMES)
     gateway = gateway_of(request)
     settings = gateway.gateway_settings
     key = idempotency_key(request)
@@ -41,18 +43,22 @@ async def lines_answer(request: Request, token: Token, event_type: str | None) -
     read = (
         untyped_line(gateway, token, key, trace)
         if event_type is None
-        else typed_line(gateway, token, event_type, key, trace)
+        else typed_line(gateway, token, event_type, key, trace, options)
     )
     pieces = inflated(request, settings, settings.batch_bytes)
     # What is wrong with the request as a whole is found with its first bytes, before the answer begins.
     first = await anext(pieces, b"")
-    lines = Lines(_chained(first, pieces), settings.body_bytes, settings.batch_lines)
-    return LineAnswers(lines, Bulk(gateway, token, read))
+    lines = Lines(_chained(first, pieces), Body(gateway.waiting), settings.body_bytes, settings.batch_lines)
+    quick = None
+    if event_type is not None and not options:
+        contract = gateway.events.by_type(event_type).__contract__
+        quick = QuickLines(contract, token, key, trace, gateway.settings.max_event_bytes)
+    return LineAnswers(lines, Bulk(gateway, token, read, quick), SEND_SECONDS)
 
 
 async def batch_answer(request: Request, token: Token, event_type: str | None) -> Response:
     """Publish the events of a body that is a JSON array of CloudEvents; the answer has an element for each."""
-    query_options(request, ())
+    options = query_options(request)
     gateway = gateway_of(request)
     settings = gateway.gateway_settings
     trace = traceparent_of(request.headers.get("traceparent"))
@@ -67,7 +73,7 @@ async def batch_answer(request: Request, token: Token, event_type: str | None) -
             raise Problem("malformed", "A batch of CloudEvents is a JSON array.")
         if len(found) > settings.batch_lines:
             raise Problem("too-large", f"A batch has at most {settings.batch_lines:,} events, found {len(found):,}.")
-        bulk = Bulk(gateway, token, cloud_event(gateway, token, event_type, trace))
+        bulk = Bulk(gateway, token, cloud_event(gateway, token, event_type, trace, options))
         answers: list[bytes] = []
         for start in range(0, len(found), GROUP):
             group = await bulk.publish(start + 1, found[start : start + GROUP])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from tidemill.errors import NotDelivered, TidemillError
 if TYPE_CHECKING:
     from producers.gateway.decoding import Read
     from producers.gateway.gateway import Gateway
+    from producers.gateway.quick_lines import QuickLines
     from producers.gateway.tokens import Token
     from tidemill.publisher import AsyncReceipt
 
@@ -40,9 +42,8 @@ class Group:
         self._answers: list[bytes | None] = [None] * size
         self._left = size
         self._done = asyncio.Event()
-        self.accepted = 0
-        self.bytes = 0
-        """What they count among the gateway's waiting bytes, until they are answered."""
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """How many events of each type were accepted, or not acknowledged."""
         if not size:
             self._done.set()
 
@@ -50,15 +51,21 @@ class Group:
         """Answer an event with a problem."""
         self._set(index, json.dumps({"line": self._first + index, **problem.body()}, ensure_ascii=False).encode())
 
-    def settle(self, index: int, receipt: AsyncReceipt) -> None:
+    @property
+    def accepted(self) -> int:
+        """How many events Kafka has."""
+        return sum(count for (_, outcome), count in self.outcomes.items() if outcome == "accepted")
+
+    def settle(self, index: int, event_type: str, receipt: AsyncReceipt) -> None:
         """Answer an event as the broker did."""
         error = receipt.error
         if error is not None:
+            self.outcomes[event_type, "unacknowledged"] += 1
             self.refuse(index, _of_event(problem_of(error), receipt.id))
             return
         delivered = receipt.delivered
         assert delivered is not None
-        self.accepted += 1
+        self.outcomes[event_type, "accepted"] += 1
         id_ = receipt.id
         shown = f'"{id_}"' if id_.isascii() and '"' not in id_ and "\\" not in id_ else json.dumps(id_)
         self._set(
@@ -98,10 +105,11 @@ class Bulk:
         gateway: The gateway.
         token: Whose rate they count for.
         read: Makes an event of what stands in the batch.
+        quick: Makes messages of those that are plain, where all are of one type.
     """
 
-    def __init__(self, gateway: Gateway, token: Token, read: Read) -> None:
-        self._gateway, self._token, self._read = gateway, token, read
+    def __init__(self, gateway: Gateway, token: Token, read: Read, quick: QuickLines | None = None) -> None:
+        self._gateway, self._token, self._read, self._quick = gateway, token, read, quick
         self._seconds = gateway.gateway_settings.acknowledge_seconds
 
     async def publish(self, first: int, found: Sequence[Any]) -> Group:
@@ -111,7 +119,8 @@ class Bulk:
             first: Number of the first event, from 1.
             found: What stands in the batch: a line's bytes, or an element.
         """
-        gateway, read = self._gateway, self._read
+        gateway, read, quick = self._gateway, self._read, self._quick
+        event_type = "" if quick is None else quick.event_type
         group = Group(first, len(found))
         for index, each in enumerate(found):
             if index % TURN_EVENTS == TURN_EVENTS - 1:
@@ -119,10 +128,16 @@ class Bulk:
             try:
                 if gateway.stopping.is_set():
                     raise Problem("stopping", "The gateway is stopping; the event wasn't taken.", retry_after_seconds=1)
-                event = read(first + index, each)
-                await gateway.publisher.ready_for(type(event.payload))
-                message = outgoing(gateway.preparer, event)
-                size_bytes = message.size_bytes + EVENT_BYTES
+                number = first + index
+                message = quick.message(number, each) if quick is not None else None
+                if message is None:
+                    event = read(number, each)
+                    event_type = type(event.payload).__contract__.type
+                    await gateway.publisher.ready_for(type(event.payload))
+                    message = outgoing(gateway.preparer, event)
+                    if quick is not None:
+                        quick.learn(message)
+                size_bytes = len(message.value) + EVENT_BYTES
                 await gateway.waiting.take_in_time(size_bytes, self._seconds)
             except Problem as problem:
                 group.refuse(index, problem)
@@ -131,7 +146,8 @@ class Bulk:
                 group.refuse(index, problem_of(error))
                 continue
             try:
-                await gateway.publisher.send(message, partial(self._settled, group, index, size_bytes))
+                settled = partial(self._settled, group, index, event_type, size_bytes)
+                await gateway.publisher.send(message, settled)
             except TidemillError as error:
                 gateway.waiting.give(size_bytes)
                 group.refuse(index, problem_of(error))
@@ -143,15 +159,17 @@ class Bulk:
     async def finish(self, group: Group) -> list[bytes]:
         """The answers of a group, once the broker has given its own; counts them for the token's rate."""
         answers = await group.answers(self._seconds + LATE_SECONDS)
+        for (event_type, outcome), count in group.outcomes.items():
+            self._gateway.metrics.events(event_type, outcome, count)
         tokens = self._gateway.tokens
         tokens.count(self._token, group.accepted)
         # A batch that goes beyond the rate is slowed down, not broken off.
         await asyncio.sleep(min(tokens.wait_seconds(self._token), self._seconds))
         return answers
 
-    def _settled(self, group: Group, index: int, size_bytes: int, receipt: AsyncReceipt) -> None:
+    def _settled(self, group: Group, index: int, event_type: str, size_bytes: int, receipt: AsyncReceipt) -> None:
         self._gateway.waiting.give(size_bytes)
-        group.settle(index, receipt)
+        group.settle(index, event_type, receipt)
 
 
 def _of_event(problem: Problem, event_id: str) -> Problem:

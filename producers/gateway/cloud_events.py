@@ -89,7 +89,9 @@ def from_object(found: Any) -> CloudEvent:
         raise ContractError("A CloudEvent is a JSON object.")
     if "data_base64" in found:
         raise ContractError("A CloudEvent's data must be JSON here, found data_base64.", hint="Put it into `data`.")
-    content = found.get("datacontenttype", "application/json")
+    content = found.get("datacontenttype")
+    if content is None:
+        content = "application/json"
     if not isinstance(content, str) or content.partition(";")[0].strip().lower() != "application/json":
         raise ContractError(f"A CloudEvent's data must be application/json here, found {str(content)[:60]!r}.")
     event = _checked({name: value for name, value in found.items() if name != "data"})

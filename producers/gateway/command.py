@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from producers.gateway.extra import require_extra
 from producers.gateway.token_command import app as tokens
 from tidemill.cli.terminal import command
 from tidemill.errors import ConfigError
@@ -39,6 +40,7 @@ def gateway(
     open_: Annotated[bool, typer.Option("--open", help="Let everybody on this machine in, without tokens.")] = False,
 ) -> None:
     """Take events over HTTP and publish them, until told to stop."""
+    require_extra()
     from producers.gateway.settings import load_gateway_settings
     from tidemill.config import load_settings
     from tidemill.telemetry import configure_logging, get_logger

@@ -48,14 +48,17 @@ def incoming_cloud_event(
     """
     if event_type is not None and found.type != event_type:
         raise Problem("conflict", f"The path says {event_type}, the CloudEvent {found.type[:100]}.")
+    for name, said in (("key", found.key), ("subject", found.subject)):
+        if said is not None and name in options:
+            raise Problem("conflict", f"The query says a {name}, and the CloudEvent says one as well.")
     if found.data is NOTHING:
         raise Problem("malformed", "The CloudEvent has no data.")
     cls = allowed_class(gateway, token, found.type)
     return Incoming(
         payload=from_json(cls, found.data),
         id=found.id,
-        key=found.key,
-        subject=found.subject,
+        key=found.key if found.key is not None else options.get("key"),
+        subject=found.subject if found.subject is not None else options.get("subject"),
         source=found.source,
         time=found.time,
         traceparent=found.traceparent or traceparent_of(traceparent),
@@ -77,7 +80,9 @@ def parsed(body: bytes) -> Any:
         raise Problem("malformed", error.message, hint=error.hint) from error
 
 
-def typed_line(gateway: Gateway, token: Token, event_type: str, key: str | None, trace: str | None) -> Read:
+def typed_line(
+    gateway: Gateway, token: Token, event_type: str, key: str | None, trace: str | None, options: Options
+) -> Read:
     """Reads lines that are the fields of one type.
 
     Args:
@@ -86,6 +91,7 @@ def typed_line(gateway: Gateway, token: Token, event_type: str, key: str | None,
         event_type: The type.
         key: Idempotency key of the whole batch: each line's follows from it.
         trace: W3C trace context of the whole batch.
+        options: Of the query; they are each line's.
     """
     cls = allowed_class(gateway, token, event_type)
 
@@ -94,6 +100,7 @@ def typed_line(gateway: Gateway, token: Token, event_type: str, key: str | None,
             payload=from_json(cls, parsed(line)),
             id=None if key is None else repeated_id(token, event_type, f"{key}#{number}"),
             traceparent=trace,
+            **options,
         )
 
     return read
@@ -107,7 +114,7 @@ def untyped_line(gateway: Gateway, token: Token, key: str | None, trace: str | N
         if type(found) is not dict:
             raise Problem("malformed", "A line is a JSON object with `type` and `data`.")
         if "specversion" in found:
-            return cloud_event(gateway, token, None, trace)(number, found)
+            return cloud_event(gateway, token, None, trace, {})(number, found)
         for name in found:
             if name not in LINE_MEMBERS:
                 hint = did_you_mean(name, LINE_MEMBERS) or f"It can have {', '.join(LINE_MEMBERS)}."
@@ -130,7 +137,7 @@ def untyped_line(gateway: Gateway, token: Token, key: str | None, trace: str | N
     return read
 
 
-def cloud_event(gateway: Gateway, token: Token, event_type: str | None, trace: str | None) -> Read:
+def cloud_event(gateway: Gateway, token: Token, event_type: str | None, trace: str | None, options: Options) -> Read:
     """Reads the CloudEvents of a batch; `event_type` is the path's, if it says one."""
 
     def read(number: int, found: Any) -> Incoming:
@@ -138,6 +145,6 @@ def cloud_event(gateway: Gateway, token: Token, event_type: str | None, trace: s
             event = from_object(found)
         except ContractError as error:
             raise Problem("malformed", error.message, hint=error.hint) from error
-        return incoming_cloud_event(gateway, token, event, event_type, {}, trace)
+        return incoming_cloud_event(gateway, token, event, event_type, options, trace)
 
     return read

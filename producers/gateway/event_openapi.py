@@ -50,7 +50,7 @@ PARAMETERS: dict[str, Any] = {
         "name": "Idempotency-Key",
         "in": "header",
         "description": "The same key with the same token and type is the same event, however often it is sent.",
-        "schema": {"type": "string", "pattern": "^[!#-~]([ !#-~]{0,253}[!#-~])?$"},
+        "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
         "example": "order-1234-thumbnail",
     },
 }
@@ -155,6 +155,7 @@ def _untyped() -> dict[str, Any]:
         "summary": "Publish CloudEvents, or lines that name their type",
         "operationId": "publish",
         "tags": ["events"],
+        "description": "Of the query, lines take nothing: they say all of it themselves.",
         "requestBody": {
             "required": True,
             "content": {
@@ -183,12 +184,17 @@ def _cloud_event(type_: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
             "id": TEXT,
             "source": TEXT,
             "type": type_,
-            "time": {"type": "string", "format": "date-time"},
-            "subject": TEXT,
-            "datacontenttype": {"const": "application/json"},
-            "partitionkey": TEXT,
+            "time": _perhaps({"type": "string", "format": "date-time"}),
+            "subject": _perhaps(TEXT),
+            "datacontenttype": _perhaps({"const": "application/json"}),
+            "partitionkey": _perhaps(TEXT),
             "data": data,
         },
         "required": ["specversion", "id", "source", "type", "data"],
         "additionalProperties": False,
     }
+
+
+def _perhaps(schema: dict[str, Any]) -> dict[str, Any]:
+    """An attribute that may be null, which says that it isn't there (CloudEvents JSON format, section 2.2)."""
+    return {"anyOf": [schema, {"type": "null"}]}

@@ -93,11 +93,11 @@ async def _cloud_event(request: Request, token: Token, media_type: str, event_ty
         raise Problem("media-type", f"A CloudEvent's data must be JSON here, found {media_type}.")
     if request.headers.getlist("idempotency-key"):
         raise Problem(
-            "bad-request",
+            "conflict",
             "A CloudEvent's repeats are known by its id and source; Idempotency-Key isn't taken with it.",
             hint="Leave one of the two out.",
         )
-    options = query_options(request, ("delay", "at"))
+    options = query_options(request)
     gateway = gateway_of(request)
     with Body(gateway.waiting) as held:
         body = await held.whole(request, gateway.gateway_settings)

@@ -79,7 +79,7 @@ class Front:
             status = ABANDONED
         except Exception as error:
             # Here the answer still gets its headers, and no other server is told of it by a raised error.
-            self._fault_log.error("a fault of the gateway", path=scope["path"][:MOST_PATH], exc_info=error)
+            self._fault_log.error("a fault of the gateway", path=shown_path(scope), exc_info=error)
             if status != ABANDONED:
                 raise  # Its answer has begun: the connection is broken off.
             problem = Problem("internal", "Something failed in the gateway; its log says what.")
@@ -105,12 +105,18 @@ class Front:
         return None
 
 
+def shown_path(scope: Scope) -> str:
+    """A request's path for the log: as it was sent, percent-encoded, so that nothing in it reaches a terminal."""
+    raw: bytes = scope.get("raw_path") or b""
+    return raw[:MOST_PATH].decode("ascii", "backslashreplace")
+
+
 def _line(scope: Scope, status: int, seconds: float, request_id: str) -> dict[str, Any]:
     token = scope.get("tidemill.token")
     client = scope.get("client")
     return {
         "method": scope["method"],
-        "path": scope["path"][:MOST_PATH],
+        "path": shown_path(scope),
         "status": status,
         "ms": round(seconds * 1000, 1),
         "token": token.name if token is not None else None,

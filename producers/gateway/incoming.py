@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from tidemill import event as envelope
 from tidemill.errors import ContractError, EventTooLarge
+from tidemill.publisher.preparing import MAX_KEY_BYTES
 
 if TYPE_CHECKING:
     from tidemill.contracts.contract import Payload
@@ -47,6 +48,11 @@ def outgoing(preparer: Preparer, event: Incoming) -> Outgoing:
     Raises:
         ContractError, InvalidEvent, EventTooLarge: As `Preparer.prepare`.
     """
+    if event.key is not None:
+        # Another key doesn't make the contract's own field one that nobody could publish by.
+        own = type(event.payload).__contract__.key_of(event.payload)
+        if own is not None:
+            text_of(own, "key", MAX_KEY_BYTES)
     message = preparer.prepare(
         event.payload, key=event.key, subject=event.subject, event_id=event.id, delay=event.delay, at=event.at
     )

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from producers.gateway.job_places import Places
 from producers.gateway.job_watch import JobWatch
@@ -14,6 +18,11 @@ if TYPE_CHECKING:
 
     from producers.gateway.gateway import Gateway
     from producers.gateway.job_settings import JobSettings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 8
 
 
 class JobDesk:
@@ -32,10 +41,16 @@ class JobDesk:
         self.settings = settings
         self.jobs = Jobs(gateway.settings)
         self.store = Store.from_settings(gateway.settings)
-        self.watch = JobWatch(self.jobs, self.settings.beat_seconds, gateway.metrics.job_looks.inc)
+        # Threads of their own: a database that hangs doesn't hold up what others do in threads.
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="jobs")
+        self.watch = JobWatch(self.jobs, self.settings.beat_seconds, self.run, gateway.metrics.job_looks.inc)
         self.streams = Places(
             "event streams and waiting requests", self.settings.streams, self.settings.streams_per_token
         )
+
+    async def run(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run what blocks in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
 
     def take_place(self, token_id: str) -> None:
         """Take a place for a request that lasts; raises Problem as `Places.take`."""
@@ -52,6 +67,7 @@ class JobDesk:
     async def close(self) -> None:
         """Look no more, and leave the database."""
         await self.watch.close()
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         self.jobs.close()
 
 

@@ -39,6 +39,8 @@ _JOB = {
         "events": {"type": "integer", "description": "How many events there are so far."},
         "finished_events": {"type": "integer"},
         "lead": {"type": "object", "description": "The event that decides the state."},
+        "why": {"type": ["string", "null"], "description": "The reason, where it waits, has failed or was given up."},
+        "progress": {"type": ["object", "null"], "description": "How far it is, where its handler says so."},
         "results": {"type": "array", "items": {"type": "object"}},
         "failures": {"type": "array", "items": {"type": "object"}},
         "cancel_asked_by": {"type": ["string", "null"]},

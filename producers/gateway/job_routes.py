@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import time
@@ -22,7 +21,7 @@ from producers.gateway.job_files import chosen, files_of
 from producers.gateway.job_naming import UNKNOWN_HINT, job_id_of
 from producers.gateway.job_openapi import DOCUMENT
 from producers.gateway.job_sending import send_file
-from producers.gateway.job_stream import JobStream
+from producers.gateway.job_stream import HEADERS, JobStream
 from producers.gateway.job_watch import Followed, version_of
 from producers.gateway.tokens import READ_JOBS
 
@@ -53,7 +52,7 @@ async def job(request: Request) -> Response:
     desk, job_id = desk_of(request), job_id_of(request)
     seen = _version_seen(request.headers.get("if-none-match"))
     wait_seconds = min(_wait(request), desk.settings.max_wait_seconds)
-    status = await asyncio.to_thread(desk.jobs.status, job_id)
+    status = await desk.run(desk.jobs.status, job_id)
     if wait_seconds and (status is None or version_of(status) == seen or (seen is None and not status.is_finished)):
         desk.take_place(token.id)
         try:
@@ -68,7 +67,7 @@ async def job(request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     answer = shown(status, desk)
     if request.query_params.get("events") in ("1", "true"):
-        found = await asyncio.to_thread(desk.jobs.events, job_id, MOST_EVENTS)
+        found = await desk.run(desk.jobs.events, job_id, MOST_EVENTS)
         answer["tree"] = [event.as_json() for event in found]
     return JSONResponse(answer, headers=headers)
 
@@ -85,11 +84,13 @@ async def events(request: Request) -> Response:
         if status.is_finished and version_of(status) == seen:
             # By this status a reader learns that it needn't come again (HTML Living Standard, 9.2.3).
             return Response(status_code=204)
+        if request.method == "HEAD":
+            return Response(headers=HEADERS)
         stream = JobStream(
             desk.watch,
             job_id,
             desk.settings,
-            lambda status: shown(status, desk),
+            lambda status: sse.json_line(shown(status, desk)),
             gateway_of(request).stopping,
             seen,
             lambda: _still_allowed(request),
@@ -105,7 +106,7 @@ async def job_file(request: Request) -> Response:
     """One file that came of a job."""
     await authorised(request, READ_JOBS)
     desk, job_id, which = desk_of(request), job_id_of(request), request.path_params["which"]
-    status = await asyncio.to_thread(desk.jobs.status, job_id)
+    status = await desk.run(desk.jobs.status, job_id)
     if status is None:
         raise _unknown(job_id)
     files = files_of(status, desk.store)
@@ -117,14 +118,17 @@ async def job_file(request: Request) -> Response:
             f"Job {job_id} has {len(files)} files, none of them is {which[:80]!r}.",
             hint=f"They are numbered from 0{f' and named {names}' if names else ''}; the job is {status.state}.",
         )
-    return await send_file(request, file, desk.store, desk.settings.link_seconds)
+    return await send_file(request, file, desk)
 
 
 def shown(status: JobStatus, desk: JobDesk) -> dict[str, Any]:
     """A job as it is told: all of its status, its files, and where to go on."""
     path = job_path(status.id)
+    told = status.as_json()
     return {
-        **status.as_json(),
+        **told,
+        "why": status.why,
+        "progress": told["lead"]["progress"],
         "files": [file.as_json(path) for file in files_of(status, desk.store)],
         "links": {"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel"},
     }
@@ -132,7 +136,7 @@ def shown(status: JobStatus, desk: JobDesk) -> dict[str, Any]:
 
 async def _known(request: Request, desk: JobDesk, job_id: str) -> JobStatus:
     """A job that is followed: one that was begun just now is waited for a moment."""
-    status = await asyncio.to_thread(desk.jobs.status, job_id)
+    status = await desk.run(desk.jobs.status, job_id)
     if status is None:
         status = await _awaited(request, desk, job_id, None, desk.settings.unknown_seconds, until_finished=False)
     if status is None:

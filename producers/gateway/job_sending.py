@@ -6,15 +6,23 @@ import asyncio
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response
 
 from producers.gateway.errors import Problem
 from producers.gateway.job_files import JobFile
-from tidemill.store import Store
+from producers.gateway.job_stream import gone
+from tidemill.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from producers.gateway.job_desk import JobDesk
 
 MOST_BYTES = 1 << 50
+PIECE_BYTES = 65_536
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _HEADERS = {
     # Whatever the bytes are, a browser takes them for nothing else and runs none of them.
@@ -26,24 +34,24 @@ _HEADERS = {
 }
 
 
-async def send_file(request: Request, file: JobFile, store: Store, link_seconds: float) -> Response:
+async def send_file(request: Request, file: JobFile, desk: JobDesk) -> Response:
     """The answer with a file.
 
     Args:
         request: For its headers `Range`, `If-Range` and `If-None-Match`.
         file: Which.
-        store: Where it lies.
-        link_seconds: How long a link to a bucket's object can be used.
+        desk: Its store, and how long a link and a reader that takes nothing last.
 
     Raises:
         Problem: The range lies outside of the file.
         StoreError: It isn't there any more, or the store doesn't answer.
     """
+    store = desk.store
     if store.home.scheme != "file":
-        link = await asyncio.to_thread(store.link, file.uri, timedelta(seconds=link_seconds))
+        link = await desk.run(store.link, file.uri, timedelta(seconds=desk.settings.link_seconds))
         if link is not None:
             return RedirectResponse(link, 307, headers={"Cache-Control": "no-store"})
-    info = await asyncio.to_thread(store.head, file.uri)
+    info = await desk.run(store.head, file.uri)
     etag = f'"{file.sha256}"' if file.sha256 else f'"{info.size_bytes:x}-{round(info.modified.timestamp()):x}"'
     place = "inline" if file.is_shown else "attachment"
     headers = {
@@ -66,7 +74,7 @@ async def send_file(request: Request, file: JobFile, store: Store, link_seconds:
     headers["Content-Length"] = str(end - start)
     if request.method == "HEAD" or start == end:
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(_part(store, file.uri, start, end), status, headers)
+    return SentPart(store.chunks(file.uri, MOST_BYTES, start), end - start, status, headers, desk)
 
 
 def range_of(header: str, size_bytes: int) -> tuple[int, int] | None:
@@ -104,10 +112,50 @@ def _tags(header: str) -> set[str]:
     return {tag.strip().removeprefix("W/") for tag in header.split(",")}
 
 
-def _part(store: Store, uri: str, start: int, end: int) -> Iterator[bytes]:
-    left = end - start
-    for chunk in store.chunks(uri, MOST_BYTES, start):
-        yield chunk[:left]
-        left -= len(chunk)
-        if left <= 0:
-            return
+class SentPart(Response):
+    """Sends a part of an object while it is read; who takes nothing of it for long is left.
+
+    Args:
+        chunks: The object from the part's first byte on.
+        size_bytes: Of the part.
+        status: Of the answer.
+        headers: Its headers, the length included.
+        desk: Threads to read in, and times.
+    """
+
+    def __init__(
+        self, chunks: Iterator[bytes], size_bytes: int, status: int, headers: dict[str, str], desk: JobDesk
+    ) -> None:
+        super().__init__(status_code=status, headers=headers)
+        self._chunks, self._left = chunks, size_bytes
+        self._desk = desk
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it.
+
+        Raises:
+            StoreError: It can't be read, or has become shorter; what has begun is then broken off.
+        """
+        first = await self._desk.run(next, self._chunks, b"")
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        leaving = asyncio.ensure_future(gone(receive))
+        try:
+            await self._send_all(first, send, leaving)
+        except (OSError, TimeoutError):
+            return  # The reader has gone, or takes nothing: the server ends the connection.
+        finally:
+            leaving.cancel()
+
+    async def _send_all(self, chunk: bytes, send: Send, leaving: asyncio.Future[None]) -> None:
+        seconds = self._desk.settings.send_seconds
+        while self._left and not leaving.done():
+            if not chunk:
+                raise StoreUnavailable("An object has become shorter while it was sent.")
+            view = memoryview(chunk)[: self._left]
+            for start in range(0, len(view), PIECE_BYTES):
+                piece = bytes(view[start : start + PIECE_BYTES])
+                self._left -= len(piece)
+                async with asyncio.timeout(seconds):
+                    await send({"type": "http.response.body", "body": piece, "more_body": self._left > 0})
+            if self._left:
+                chunk = await self._desk.run(next, self._chunks, b"")

@@ -37,7 +37,7 @@ class JobStream(Response):
         watch: Who looks for it.
         job_id: The job.
         settings: Times.
-        shown: What a status is told as.
+        shown: What a status is told as, in one line.
         stopping: The gateway is.
         seen: The version that the reader has had already.
         is_allowed: Whether its reader's token still holds; asked as often as a silent stream gives a sign of life.
@@ -49,7 +49,7 @@ class JobStream(Response):
         watch: JobWatch,
         job_id: str,
         settings: JobSettings,
-        shown: Callable[[JobStatus], dict[str, Any]],
+        shown: Callable[[JobStatus], str],
         stopping: asyncio.Event,
         seen: str | None,
         is_allowed: Callable[[], Awaitable[bool]],
@@ -70,23 +70,23 @@ class JobStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until there are no more."""
         try:
-            gone = asyncio.ensure_future(_gone(receive))
+            leaving = asyncio.ensure_future(gone(receive))
             stopping = asyncio.ensure_future(self._stopping.wait())
             telling = asyncio.ensure_future(self._tell(send))
             try:
-                await asyncio.wait((gone, stopping, telling), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((leaving, stopping, telling), return_when=asyncio.FIRST_COMPLETED)
             finally:
-                for task in (gone, stopping):
+                for task in (leaving, stopping):
                     task.cancel()
                 if not telling.done():
                     telling.cancel()
-                await asyncio.gather(gone, stopping, telling, return_exceptions=True)
+                await asyncio.gather(leaving, stopping, telling, return_exceptions=True)
             if not telling.cancelled() and (error := telling.exception()) is not None:
                 if not isinstance(error, OSError | TimeoutError):
                     raise error
                 # The reader has gone, or takes nothing; the server ends the connection, for the answer has no end.
                 return
-            if not gone.done() or gone.cancelled():
+            if not leaving.done() or leaving.cancelled():
                 with suppress(OSError, TimeoutError):
                     await self._send(send, b"", more=False)
         finally:
@@ -96,10 +96,8 @@ class JobStream(Response):
         settings = self._settings
         ends_at = time.monotonic() + settings.stream_seconds
         look_at = time.monotonic() + settings.keep_alive_seconds
-        await asyncio.wait_for(
-            send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}),
-            settings.send_seconds,
-        )
+        async with asyncio.timeout(settings.send_seconds):
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await self._send(send, sse.retry(RETRY_SECONDS))
         with self._watch.following(self._job_id) as followed:
             while (left := ends_at - time.monotonic()) > 0:
@@ -123,18 +121,19 @@ class JobStream(Response):
         if status.is_finished:
             name = status.state
         self._state = status.state
-        return sse.event(name, self._shown(status), self._seen)
+        return sse.event(name, followed.text(self._shown), self._seen)
 
     def _is_told(self, followed: Followed) -> bool:
         return followed.status is not None and version_of(followed.status) == self._seen
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        await asyncio.wait_for(
-            send({"type": "http.response.body", "body": body, "more_body": more}), self._settings.send_seconds
-        )
+        # Not wait_for(): up to Python 3.11 it may swallow the cancellation that ends a stream.
+        async with asyncio.timeout(self._settings.send_seconds):
+            await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def _gone(receive: Receive) -> None:
+async def gone(receive: Receive) -> None:
+    """Return once nobody is there any more."""
     wait: Callable[[], Awaitable[Any]] = receive
     while (await wait())["type"] != "http.disconnect":
         pass

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import ParamSpec, Protocol, TypeVar
 
-from tidemill.errors import TidemillError
+from tidemill.errors import StatusUnavailable, TidemillError
 from tidemill.jobs import JobStatus
 from tidemill.jobs.reading import Glance
 from tidemill.telemetry import get_logger
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MIN_GAP_SECONDS = 0.05
 """Between two queries, however many followers have just come."""
@@ -28,6 +31,12 @@ class Asked(Protocol):
 
     def glances(self, job_ids: list[str]) -> dict[str, Glance]: ...
     def statuses(self, job_ids: list[str]) -> dict[str, JobStatus | None]: ...
+
+
+class Run(Protocol):
+    """Runs what blocks in a thread."""
+
+    def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]: ...
 
 
 class Followed:
@@ -43,6 +52,7 @@ class Followed:
         """Why it could not be looked for, the last time."""
         self.looks = 0
         """How often it was looked for."""
+        self._text: tuple[str, str] | None = None
         self._changed = asyncio.Event()
 
     async def changed(self, seconds: float | None) -> bool:
@@ -56,10 +66,19 @@ class Followed:
         """
         changed = self._changed
         try:
-            await asyncio.wait_for(changed.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await changed.wait()
         except TimeoutError:
             return False
         return True
+
+    def text(self, shown: Callable[[JobStatus], str]) -> str:
+        """What is told of its status: made once for all who follow it."""
+        assert self.status is not None
+        version = version_of(self.status)
+        if self._text is None or self._text[0] != version:
+            self._text = version, shown(self.status)
+        return self._text[1]
 
     def tell(self) -> None:
         """Wake up all who wait."""
@@ -73,15 +92,23 @@ class JobWatch:
     Args:
         jobs: Where they are looked for.
         beat_seconds: How often.
+        run: Runs the queries.
         on_look: Called each time.
     """
 
-    def __init__(self, jobs: Asked, beat_seconds: float, on_look: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        jobs: Asked,
+        beat_seconds: float,
+        run: Run = asyncio.to_thread,
+        on_look: Callable[[], None] = lambda: None,
+    ) -> None:
         self._jobs = jobs
         self._beat_seconds = beat_seconds
         self._followed: dict[str, Followed] = {}
         self._kick = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._run_blocking = run
         self._on_look = on_look
 
     @contextmanager
@@ -115,20 +142,27 @@ class JobWatch:
             pause = self._beat_seconds if await self._look() else AWAY_SECONDS
             await asyncio.sleep(MIN_GAP_SECONDS)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._kick.wait(), max(0.0, pause - (time.monotonic() - began)))
+                async with asyncio.timeout(max(0.0, pause - (time.monotonic() - began))):
+                    await self._kick.wait()
 
     async def _look(self) -> bool:
         """Ask for all that is followed, tell what has changed; whether there was an answer."""
         asked = list(self._followed.values())
         self._on_look()
         try:
-            glances = await asyncio.to_thread(self._jobs.glances, [followed.job_id for followed in asked])
+            glances = await self._run_blocking(self._jobs.glances, [followed.job_id for followed in asked])
             changed = [followed for followed in asked if glances[followed.job_id] != followed.glance]
-            statuses = await asyncio.to_thread(self._jobs.statuses, [followed.job_id for followed in changed])
-        except TidemillError as error:
-            get_logger("gateway").warning("jobs can't be looked for", jobs=len(asked), error=str(error))
+            ids = [followed.job_id for followed in changed]
+            statuses = await self._run_blocking(self._jobs.statuses, ids) if ids else {}
+        except Exception as error:  # noqa: BLE001 - told to all who follow, and logged
+            # A fault of ours, too: it must not leave all who follow waiting for ever.
+            known = (
+                error if isinstance(error, TidemillError) else StatusUnavailable("Jobs can't be looked for: a fault.")
+            )
+            fault = None if known is error else error
+            get_logger("gateway").warning("jobs can't be looked for", jobs=len(asked), error=str(error), exc_info=fault)
             for followed in asked:
-                followed.error = error
+                followed.error = known
                 followed.looks += 1
                 followed.tell()
             return False

@@ -21,6 +21,7 @@ from producers.gateway.errors import Problem
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
+    from producers.gateway.body import Body
     from producers.gateway.bulk import Bulk, Group
 
 GROUP = 1_000
@@ -34,12 +35,13 @@ class Lines:
 
     Args:
         pieces: The body.
+        held: Where what is read of an unfinished line counts.
         most_bytes: Longest line.
         most_lines: Most lines.
     """
 
-    def __init__(self, pieces: AsyncIterator[bytes], most_bytes: int, most_lines: int) -> None:
-        self._pieces = pieces
+    def __init__(self, pieces: AsyncIterator[bytes], held: Body, most_bytes: int, most_lines: int) -> None:
+        self._pieces, self.held = pieces, held
         self._most_bytes, self._most_lines = most_bytes, most_lines
         self.number = 0
         """Of the last line that was given out."""
@@ -55,6 +57,7 @@ class Lines:
         async for piece in self._pieces:
             head, found, tail = piece.rpartition(b"\n")
             if not found:
+                self.held.hold(len(piece))
                 rest.append(piece)
                 rest_bytes += len(piece)
                 if rest_bytes > self._most_bytes:
@@ -63,6 +66,8 @@ class Lines:
             rest.append(head)
             for group in self._grouped(b"".join(rest)):
                 yield group
+            self.held.let_go(rest_bytes)
+            self.held.hold(len(tail))
             rest, rest_bytes = [tail], len(tail)
         for group in self._grouped(b"".join(rest)):
             yield group
@@ -96,12 +101,14 @@ class LineAnswers(Response):
     Args:
         lines: The body.
         bulk: Publishes them.
+        send_seconds: A reader that takes nothing for so long is cut off.
     """
 
     media_type = media_types.LINES
 
-    def __init__(self, lines: Lines, bulk: Bulk) -> None:
+    def __init__(self, lines: Lines, bulk: Bulk, send_seconds: float) -> None:
         super().__init__()
+        self._send_seconds = send_seconds
         del self.headers["content-length"]
         self._lines, self._bulk = lines, bulk
         self._groups: asyncio.Queue[Group | Problem | None] = asyncio.Queue(GROUPS)
@@ -110,17 +117,27 @@ class LineAnswers(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._read())
-            finishing = tasks.create_task(self._finish())
-            while not finishing.done() or self._answers:
-                if self._answers:
+        is_late = False
+        with self._lines.held:
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(self._read())
+                finishing = tasks.create_task(self._finish())
+                while not is_late and (not finishing.done() or self._answers):
+                    if not self._answers:
+                        self._news.clear()
+                        await self._news.wait()
+                        continue
                     body = b"".join(self._answers)
                     self._answers.clear()
-                    await send({"type": "http.response.body", "body": body, "more_body": True})
-                    continue
-                self._news.clear()
-                await self._news.wait()
+                    try:
+                        async with asyncio.timeout(self._send_seconds):
+                            await send({"type": "http.response.body", "body": body, "more_body": True})
+                    except TimeoutError:
+                        is_late = True
+                        reading.cancel()
+                        finishing.cancel()
+        if is_late:
+            raise ClientDisconnect
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _read(self) -> None:
@@ -131,8 +148,7 @@ class LineAnswers(Response):
             await self._groups.put(problem)
         except ClientDisconnect:
             pass  # Whoever sent it won't read any answer; what was read is published.
-        finally:
-            await self._groups.put(None)
+        await self._groups.put(None)
 
     async def _finish(self) -> None:
         try:

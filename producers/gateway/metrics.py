@@ -55,7 +55,7 @@ class Metrics:
         )
         self._events = Counter(
             "tidemill_gateway_events",
-            "Events by what became of them: accepted, refused, unknown.",
+            "Events by what became of them: accepted, or not acknowledged in time.",
             ["type", "outcome"],
             registry=self._registry,
         )

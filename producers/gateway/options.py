@@ -86,16 +86,14 @@ def idempotency_key(request: Request) -> str | None:
     values = request.headers.getlist(IDEMPOTENCY_KEY)
     if not values:
         return None
-    # As a structured field it is quoted (draft-ietf-httpapi-idempotency-key-header); most people don't.
     text = values[0].strip()
-    if len(text) >= 2 and text[0] == text[-1] == '"':
-        text = text[1:-1]
     if len(values) > 1 or not 1 <= len(text) <= MOST_KEY or not (text.isascii() and text.isprintable()):
         raise Problem(
             "bad-request",
             f"Idempotency-Key must be one text of 1 to {MOST_KEY} printable ASCII characters, found {text[:40]!r}.",
         )
-    return text
+    # As a structured field it is quoted (draft-ietf-httpapi-idempotency-key-header); most people don't.
+    return text[1:-1] if len(text) > 2 and text[0] == text[-1] == '"' else text
 
 
 def repeated_id(token: Token, event_type: str, key: str) -> str:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from producers.gateway.incoming import outgoing
-from tidemill.errors import TidemillError
+from tidemill.errors import NotDelivered, TidemillError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -34,9 +34,22 @@ async def send(gateway: Gateway, event: Incoming) -> tuple[str, Delivered]:
         NotDelivered, BrokerUnreachable: It isn't known whether it was published.
         TidemillError: It wasn't published.
     """
+    event_type = type(event.payload).__contract__.type
     await gateway.publisher.ready_for(type(event.payload))
     receipt = await produce(gateway, outgoing(gateway.preparer, event))
-    return receipt.id, await receipt.result(gateway.gateway_settings.acknowledge_seconds + LATE_SECONDS)
+    seconds = gateway.gateway_settings.acknowledge_seconds + LATE_SECONDS
+    try:
+        # Not receipt.result(seconds), which takes a task of its own.
+        async with asyncio.timeout(seconds):
+            delivered = await receipt
+    except TimeoutError:
+        gateway.metrics.events(event_type, "unacknowledged")
+        raise NotDelivered(f"Event {receipt.id} is not acknowledged after {seconds:g} s.") from None
+    except TidemillError:
+        gateway.metrics.events(event_type, "unacknowledged")
+        raise
+    gateway.metrics.events(event_type, "accepted")
+    return receipt.id, delivered
 
 
 async def produce(gateway: Gateway, message: Outgoing) -> AsyncReceipt:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -102,4 +104,8 @@ class Server(uvicorn.Server):
 
 def serve(settings: Settings, gateway_settings: GatewaySettings, listening: socket.socket) -> None:
     """Serve until a signal comes."""
+    # The registry's client takes a third of a second to import, which the first request would wait for.
+    import_module("confluent_kafka.schema_registry")
+    # It warns of each request that isn't HTTP, which anybody can send by the thousand.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     Server(Gateway(settings, gateway_settings)).run([listening])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from producers.gateway.extra import require_extra
 from tidemill.cli.terminal import command, err, out, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -180,6 +181,7 @@ def revoke(
 
 
 def _store() -> TokenStore:
+    require_extra()
     from producers.gateway.settings import load_gateway_settings
     from producers.gateway.token_store import TokenStore
     from tidemill.config import load_settings

@@ -13,7 +13,6 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
 
 PREFIX = "tmg"
 READ_JOBS = "read_jobs"
@@ -55,13 +54,17 @@ class Token:
         """
         if event_type in self.publish:
             return True
-        return not internal and any(fnmatchcase(event_type, pattern) for pattern in self.publish)
+        return not internal and any(_covers(pattern, event_type) for pattern in self.publish)
 
     def state(self, now: datetime) -> str:
         """`live`, `expired` or `revoked`."""
         if self.revoked is not None:
             return "revoked"
         return "expired" if self.expires is not None and self.expires <= now else "live"
+
+
+def _covers(pattern: str, event_type: str) -> bool:
+    return pattern == "*" or (pattern.endswith(".*") and event_type.startswith(pattern[:-1]))
 
 
 def new_secret() -> tuple[str, str, str]:

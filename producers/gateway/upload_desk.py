@@ -37,7 +37,7 @@ class UploadDesk:
         self.store = Store.from_settings(gateway.settings)
         # Not the temporary folder, which is memory on many machines.
         self.spool_folder = self.settings.spool_dir or gateway.settings.state_dir / "spool"
-        self.places = Places("uploads", self.settings.at_once)
+        self.places = Places("uploads", self.settings.at_once, self.settings.at_once_per_token)
         # Threads of their own: slow disks and stores don't hold up what others do in threads.
         self._threads = ThreadPoolExecutor(self.settings.at_once, thread_name_prefix="upload")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from producers.gateway.event_openapi import BYTES, COMPONENT, PROBLEM, REFUSALS
+from producers.gateway.event_openapi import BYTES, COMPONENT, PARAMETERS, PROBLEM, REFUSALS
 
 _DIGEST = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _UPLOAD = {
@@ -54,8 +54,8 @@ DOCUMENT: dict[str, Any] = {
                         {"type": "string"},
                     ),
                     _parameter("payload", "Its other fields, a JSON object. Only with `publish`.", {"type": "string"}),
-                    *({"$ref": f"#/components/parameters/{name}"} for name in ("Key", "Subject", "Delay", "At")),
-                    {"$ref": "#/components/parameters/IdempotencyKey"},
+                    # Key, subject, delay and time of the event, and the idempotency key.
+                    *({"$ref": f"#/components/parameters/{name}"} for name in PARAMETERS),
                     {
                         "name": "Content-Digest",
                         "in": "header",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -51,14 +52,15 @@ async def receive(
     try:
         # A form's own digest; where the body is the file, the file's is the body's.
         whole = hashlib.sha256() if form is not None and wanted.body_sha256 else None
-        async for pieces in _gathered(raw(request, settings, most_bytes)):
-            if whole is not None:
-                for piece in pieces:
-                    whole.update(piece)
-            if form is not None:
-                pieces = [part for piece in pieces for part in form.feed(piece)]
-            if pieces:
-                await desk.run(spool.write, pieces)
+        async with asyncio.timeout(desk.settings.seconds):
+            async for pieces in _gathered(raw(request, settings, most_bytes)):
+                if whole is not None:
+                    for piece in pieces:
+                        whole.update(piece)
+                if form is not None:
+                    pieces = [part for piece in pieces for part in form.feed(piece)]
+                if pieces:
+                    await desk.run(spool.write, pieces)
         if form is not None:
             form.finish()
             wanted = wanted.with_fields(form.file_name, form.fields)
@@ -70,6 +72,11 @@ async def receive(
         if problem.kind == "too-large" and "max_bytes" not in problem.members:
             raise too_large(desk.settings.most_bytes, None) from problem  # Counted before its bytes were looked at.
         raise
+    except TimeoutError:
+        spool.close()
+        raise Problem(
+            "slow", f"The upload took longer than {desk.settings.seconds:g} s.", headers={"Connection": "close"}
+        ) from None
     except BaseException:
         spool.close()
         raise

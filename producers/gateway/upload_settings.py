@@ -26,6 +26,8 @@ class UploadSettings(BaseSettings):
         description="Media types that are taken, and the largest file of each, bytes, as JSON; `video/*` means all.",
     )
     at_once: int = Field(default=16, ge=1, le=1000, description="Uploads under way in one process.")
+    at_once_per_token: int = Field(default=4, ge=1, description="Those of one token.")
+    seconds: float = Field(default=3_600.0, gt=0, description="Longest time for one upload.")
     spool_dir: Path | None = Field(
         default=None, description="Where a body is until all of it is there. Default: state_dir/spool."
     )
