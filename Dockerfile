@@ -36,11 +36,12 @@ LABEL org.opencontainers.image.title="Tidemill" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.base.name="python:3.13.16-slim-trixie"
 
-# The object store's folder belongs to the user, so that a volume mounted there does too.
+# The folders of the object store and of work under way belong to the user, so that volumes mounted there do too.
 RUN python -m pip uninstall --yes --quiet pip \
     && groupadd --gid 10001 tidemill \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/tidemill --no-create-home --shell /usr/sbin/nologin tidemill \
-    && install --directory --owner=tidemill --group=tidemill --mode=0750 /var/lib/tidemill /var/lib/tidemill/objects
+    && install --directory --owner=tidemill --group=tidemill --mode=0750 \
+        /var/lib/tidemill /var/lib/tidemill/objects /var/lib/tidemill/scratch
 
 COPY --from=builder /opt/tidemill /opt/tidemill
 # Bytecode is in the image: a worker writes nothing but its results, so its root file system may be read-only.

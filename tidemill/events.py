@@ -82,7 +82,7 @@ NotificationResult: TypeAlias = Literal["accepted", "refused", "skipped"]
 
 NotificationUrgency: TypeAlias = Literal["low", "normal", "high"]
 
-NotificationWait: TypeAlias = Literal["quiet_hours", "rate", "digest"]
+NotificationWait: TypeAlias = Literal["quiet_hours", "rate", "digest", "retry"]
 
 OriginalFormat: TypeAlias = Literal["jpeg", "png", "webp", "gif", "avif", "tiff", "bmp"]
 
@@ -952,7 +952,9 @@ class NotificationSent:
     tried: list[NotificationTry] = field(default_factory=list)
     """Every address in the order of trying; after the channel that took it none is tried."""
     waits_for: NotificationWait | None = None
-    """waiting: what it waits for."""
+    """waiting: what it waits for. retry: nobody was reached yet, as `tried` says, or what comes before it is still
+    on its way.
+    """
     until: datetime | None = None
     """waiting: when it goes."""
     replaced_by: str | None = None
@@ -1030,9 +1032,11 @@ class ReportRequested:
     formats: list[ReportFormat] = field(default_factory=list)
     """What to make of it. Empty: all that the report names."""
     tell: list[str] = field(default_factory=list)
-    """Who gets a mail with links when it is ready: `ada@example.com` or `Ada Lovelace <ada@example.com>`."""
+    """Who gets a mail: with links when it is ready, with the reason when it can't be made. `ada@example.com` or `Ada
+    Lovelace <ada@example.com>`.
+    """
     user: str | None = None
-    """Who gets a notification when it is ready: their id, as the notification stream knows it."""
+    """Who gets a notification when it is ready, or can't be made: their id, as the notification stream knows it."""
     locale: str | None = None
     """Language and region of the reader, e.g. `de` or `pt-BR`: how numbers and dates are written. Null: the
     report's.
@@ -1609,7 +1613,8 @@ NotificationSent.__contract__ = Contract(
         '{"name":"reason","type":"string","doc":"Why, for a person; holds no secrets.","default":""}]}},"doc":"Every '
         'address in the order of trying; after the channel that took it none is tried.","default":[]},'
         '{"name":"waits_for","type":["null",{"type":"enum","name":"NotificationWait","symbols":["quiet_hours","rate",'
-        '"digest"]}],"doc":"waiting: what it waits for.","default":null},'
+        '"digest","retry"]}],"doc":"waiting: what it waits for. retry: nobody was reached yet, as `tried` says, or '
+        'what comes before it is still on its way.","default":null},'
         '{"name":"until","type":["null",{"type":"long","logicalType":"timestamp-micros"}],"doc":"waiting: when it '
         'goes.","default":null},'
         '{"name":"replaced_by","type":["null","string"],"doc":"replaced: id of the notification.requested event that '
@@ -1672,10 +1677,10 @@ ReportRequested.__contract__ = Contract(
         '`2026-11-23` or `yesterday`. Those that are left out have the report\'s defaults.","default":{}},'
         '{"name":"formats","type":{"type":"array","items":{"type":"enum","name":"ReportFormat","symbols":["pdf","html",'
         '"xlsx","csv"]}},"doc":"What to make of it. Empty: all that the report names.","default":[]},'
-        '{"name":"tell","type":{"type":"array","items":"string"},"doc":"Who gets a mail with links when it is ready: '
-        '`ada@example.com` or `Ada Lovelace <ada@example.com>`.","default":[]},'
-        '{"name":"user","type":["null","string"],"doc":"Who gets a notification when it is ready: their id, as the '
-        'notification stream knows it.","default":null},'
+        '{"name":"tell","type":{"type":"array","items":"string"},"doc":"Who gets a mail: with links when it is ready, '
+        'with the reason when it can\'t be made. `ada@example.com` or `Ada Lovelace <ada@example.com>`.","default":[]},'
+        '{"name":"user","type":["null","string"],"doc":"Who gets a notification when it is ready, or can\'t be made: '
+        'their id, as the notification stream knows it.","default":null},'
         '{"name":"locale","type":["null","string"],"doc":"Language and region of the reader, e.g. `de` or `pt-BR`: how '
         'numbers and dates are written. Null: the report\'s.","default":null},'
         '{"name":"title","type":["null","string"],"doc":"Title instead of the report\'s own.","default":null}],'

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from examples.demo.checking import faults_of
 from examples.demo.clock import DELAY, PERIOD, TICKS, show_clock, watch_clock
+from examples.demo.notices import COMMENTS
 from examples.demo.programs import running_scheduler, running_workers
 from examples.demo.sheet import write_contact_sheet
 from examples.demo.uses import NEW_ROWS, OLD_ROWS, follow_uses, show_uses
@@ -105,7 +106,7 @@ def _run(settings: Settings, files: list[Path], mailbox_url: str | None) -> int:
             seen = watch_clock(settings, publisher, codec, source)
         if mailbox_url is None:
             raise LocalError("The stack runs without a mailbox.", hint="`tidemill down`, then run the demo again.")
-        with err.status("a sign-up, a video, a report, a clean-up, and a daily summary by the clock"):
+        with err.status("a sign-up, a video, a report, a clean-up, notices, and a daily summary by the clock"):
             uses = follow_uses(settings, publisher, store, mailbox_url)
     results = list(jobs.jobs.values())
     out.print()
@@ -126,6 +127,11 @@ def _run(settings: Settings, files: list[Path], mailbox_url: str | None) -> int:
         out.print(f"[green]✓[/] {len(seen.ticks)} ticks, one for each time, and each has led to a picture")
         out.print(f"[green]✓[/] the event delayed by {DELAY.seconds} s came {seen.late_ms} ms after it was due")
         out.print("[green]✓[/] in the mailbox: a welcome, a report's link, a daily summary by the clock")
+        out.print(
+            f"[green]✓[/] {len(uses.notices.taken)} signed webhooks taken, {len(COMMENTS)} notices as one; "
+            "one that is gone (410) replaced by a mail",
+            soft_wrap=True,
+        )
         out.print(f"[green]✓[/] {len(uses.files('video'))} files of a video, {len(uses.files('report'))} of a report")
         out.print(f"[green]✓[/] {OLD_ROWS} sessions archived and deleted, {NEW_ROWS} left")
     return 1 if faults else 0

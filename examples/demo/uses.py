@@ -1,5 +1,5 @@
-"""The demo's third part: a sign-up, a video, a report, a clean-up and a daily summary, each by its stream and followed
-to its end by the table of jobs."""
+"""The demo's third part: a sign-up, a video, a report, a clean-up, notices and a daily summary, each by its stream and
+followed to its end by the table of jobs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from zoneinfo import ZoneInfo
 
 from rich.table import Table
 
+from examples.demo import notices
+from examples.demo.notices import Notices
 from examples.demo.programs import running_program
+from examples.demo.receiver import Receiver, running_receiver
 from examples.reports.sample_database import make_database
 from scheduler.jobs.every import Every
 from scheduler.jobs.job import Emit, Job
@@ -48,7 +51,12 @@ CLIP = EXAMPLES / "video" / "travel.mp4"
 WAIT_SECONDS = 60.0
 SUMMARY_JOB = "demo-daily-summary"
 OLD_ROWS, NEW_ROWS = 40, 260
-MAILS = {"a welcome": "ada@example.com", "a report's link": "ops@example.com", "a daily summary": "team@example.com"}
+MAILS = {
+    "a welcome": "ada@example.com",
+    "a report's link": "ops@example.com",
+    "a daily summary": "team@example.com",
+    "a notice": notices.GRACE_MAIL,
+}
 """What is to lie in the mailbox, and for whom."""
 POLICIES = """\
 [[policy]]
@@ -72,6 +80,9 @@ class Uses:
     mails: list[dict[str, Any]] = field(default_factory=list)
     rows_left: int = -1
     mailbox_url: str = ""
+    mails_before: frozenset[str] = frozenset()
+    """Ids of mails that were in the mailbox already."""
+    notices: Notices = field(default_factory=Notices)
     table: list[JobStatus] = field(default_factory=list)
     """All jobs of the demo, as `tidemill jobs` shows them."""
 
@@ -80,6 +91,7 @@ class Uses:
         found = [f"{what}: {why}" for what, why in self.failures.items()]
         to = json.dumps(self.mails)
         found += [f"{what} for {whom} isn't in the mailbox" for what, whom in MAILS.items() if whom not in to]
+        found += self.notices.faults()
         if not self.failures and self.rows_left != NEW_ROWS:
             found.append(f"{self.rows_left} rows are left, expected {NEW_ROWS}")
         return found
@@ -89,6 +101,13 @@ class Uses:
         status = self.jobs.get(what)
         made = [result.payload for result in status.results] if status is not None else []
         return [file for payload in made if payload for file in payload.get("files", [])]
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why the notice that became a mail went by no webhook."""
+        status = self.jobs.get(notices.FALLBACK)
+        payloads = [result.payload or {} for result in status.results] if status is not None else []
+        return [each["reason"] for payload in payloads for each in payload.get("tried", []) if each["reason"]]
 
 
 def follow_uses(settings: Settings, publisher: Publisher, store: Store, mailbox_url: str) -> Uses:
@@ -100,7 +119,7 @@ def follow_uses(settings: Settings, publisher: Publisher, store: Store, mailbox_
         store: Where the clip is put for the stream.
         mailbox_url: The stack's mailbox.
     """
-    seen = Uses(mailbox_url=mailbox_url)
+    seen = Uses(mailbox_url=mailbox_url, mails_before=frozenset(mail["id"] for mail in _mails(mailbox_url)))
     folder = settings.state_dir / "demo"
     sessions = _prepare(folder)
     clip = store.put("demo/travel.mp4", CLIP, "video/mp4").uri
@@ -118,10 +137,15 @@ def follow_uses(settings: Settings, publisher: Publisher, store: Store, mailbox_
             ],
             poster=VideoPoster(),
         ),
-        "report": ReportRequested(report="sales", formats=["pdf", "xlsx"], tell=[MAILS["a report's link"]]),
+        "report": ReportRequested(
+            report="sales", formats=["pdf", "xlsx"], tell=[MAILS["a report's link"]], user=notices.SHOP
+        ),
         "clean-up": CleanupRequested(policy="old-sessions", as_of=datetime.now(UTC)),
+        **notices.asked(),
     }
     with ExitStack() as ends:
+        receiver = ends.enter_context(running_receiver())
+        notices.enter_recipients(settings, folder, receiver)
         ends.enter_context(_streams(settings, folder))
         ends.enter_context(running_program(settings, settings.state_dir / "logs" / "demo-tracker.log", ["tracker"]))
         ends.enter_context(_summary_in_force(settings))
@@ -135,9 +159,8 @@ def follow_uses(settings: Settings, publisher: Publisher, store: Store, mailbox_
                 seen.jobs[what] = _wait(jobs, job_id, deadline)
             except TidemillError as error:
                 seen.failures[what] = str(error)
-        while not _has_all(mails := _mails(mailbox_url)) and time.monotonic() < deadline:
+        while not _is_complete(seen, receiver) and time.monotonic() < deadline:
             time.sleep(0.1)
-        seen.mails = mails
         # The last of them may have come after its job was looked at.
         seen.table = list(jobs.listed(limit=200))
     seen.rows_left = _count(sessions)
@@ -155,9 +178,11 @@ def _wait(jobs: Jobs, job_id: str, deadline: float) -> JobStatus:
             time.sleep(0.1)
 
 
-def _has_all(mails: list[dict[str, Any]]) -> bool:
-    said = json.dumps(mails)
-    return all(whom in said for whom in MAILS.values())
+def _is_complete(seen: Uses, receiver: Receiver) -> bool:
+    seen.mails = [mail for mail in _mails(seen.mailbox_url) if mail["id"] not in seen.mails_before]
+    seen.notices = notices.seen_by(receiver)
+    said = json.dumps(seen.mails)
+    return seen.notices.is_complete and all(whom in said for whom in MAILS.values())
 
 
 def _mails(mailbox_url: str) -> list[dict[str, Any]]:
@@ -201,9 +226,11 @@ def _streams(settings: Settings, folder: Path) -> Iterator[None]:
         "TIDEMILL_REPORT_SOURCE_SHOP": f"sqlite:///{folder / 'shop.db'}",
         "TIDEMILL_CLEANUP_POLICIES": str(folder / "cleanup.toml"),
         "TIDEMILL_CLEANUP_DATABASES__APP": f"sqlite:///{folder / 'app.db'}",
+        **notices.environment(folder),
     }
     log = settings.state_dir / "logs" / "demo-streams.log"
-    arguments = ["worker", "email", "video", "report", "cleanup", "--drain-seconds", "10"]
+    streams = ["email", "video", "report", "cleanup", "notification", "notification_due"]
+    arguments = ["worker", *streams, "--drain-seconds", "10"]
     with running_program(settings, log, arguments, environment):
         yield
 

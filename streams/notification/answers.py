@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from tidemill.errors import HandlerError
+from tidemill.events import NotificationTry
 
 MOST_WAIT_SECONDS = 4 * 3600.0
 """A receiver may put us off for so long at a time."""
@@ -42,6 +43,23 @@ class NotNow(HandlerError):
 
     def __init__(self, message: str, *, after_seconds: float | None = None) -> None:
         super().__init__(message)
+        self.after_seconds = after_seconds
+
+
+class NotReached(HandlerError):
+    """No channel of a recipient works now, and one may later.
+
+    Args:
+        message: What each said; holds no secrets.
+        tried: The same, for `notification.sent`.
+        after_seconds: When one of them wants to be asked again, if it says so.
+    """
+
+    retriable = True
+
+    def __init__(self, message: str, tried: list[NotificationTry], *, after_seconds: float | None) -> None:
+        super().__init__(message)
+        self.tried = tried
         self.after_seconds = after_seconds
 
 

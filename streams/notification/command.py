@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streams.notification.address import NewAddress
     from streams.notification.directory import Directory
     from streams.notification.settings import NotificationSettings
-    from tidemill.events import NotificationSent
+    from tidemill.events import NotificationRequested, NotificationSent
 
 app = typer.Typer(no_args_is_help=True, help="Who is notified how; keys for Web Push; send a notice.")
 recipient = typer.Typer(no_args_is_help=True, help="Recipients: who they are and how they want to be told.")
@@ -51,12 +51,15 @@ With - it is read from standard input, so that no secret is seen in the list of 
 """
 SEND_EPILOG = """
 \b
-Example:
+Examples:
   tidemill notification send --to u-17 --title "Your report is ready" --url https://app.example.com/r/1
+  tidemill notification send --to u-17 --title "Disk full" --urgency high --channels sms,email --json
+  tidemill notification send --to u-17 --title "Disk full" --dry-run
 
 \b
 A worker must run: tidemill worker notification notification_due
 """
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
@@ -149,11 +152,14 @@ def list_recipients(as_json: Json = False) -> None:
 
 @recipient.command("remove")
 @command
-def remove_recipient(id: str) -> None:
-    """Remove a recipient with all that is known of them."""
+def remove_recipient(id: str, dry_run: DryRun = False) -> None:
+    """Remove a recipient with all that is known of them; what still waits for them is never sent."""
     with _directory() as (_, directory):
-        directory.remove(id)
-    err.print(f"{id} removed.", markup=False)
+        _, addresses = directory.get(id)
+        if not dry_run:
+            directory.remove(id)
+    count = f"{len(addresses)} address{'' if len(addresses) == 1 else 'es'}"
+    err.print(f"{id} with {count} {'would be removed' if dry_run else 'removed'}.", markup=False)
 
 
 @recipient.command("test")
@@ -162,7 +168,9 @@ def try_recipient(id: str, as_json: Json = False) -> None:
     """Send a test notice to each address at once, without Kafka, and show what each answers."""
     import asyncio
 
-    rows = asyncio.run(_try_all(id))
+    from streams.notification.trying import try_all
+
+    rows = asyncio.run(try_all(id))
     columns = {"address": "ADDRESS", "channel": "CHANNEL", "where": "WHERE", "result": "", "reason": "WHY"}
     print_rows(rows, columns, as_json=as_json, empty=f"{id} has no addresses.")
     raise typer.Exit(0 if rows and all(row["result"] != "refused" for row in rows) else 1)
@@ -191,11 +199,14 @@ def add_address(
 
 @address.command("remove")
 @command
-def remove_address(address_id: str) -> None:
+def remove_address(address_id: str, dry_run: DryRun = False) -> None:
     """Remove an address."""
     with _directory() as (_, directory):
-        dropped = directory.drop(address_id)
-    err.print(f"{address_id}: {dropped.channel} {dropped.shown} removed.", markup=False)
+        found = directory.address(address_id)
+        if not dry_run:
+            directory.drop(address_id)
+    said = "would be removed" if dry_run else "removed"
+    err.print(f"{address_id}: {found.channel} {found.shown} {said}.", markup=False)
 
 
 @address.command("rotate")
@@ -219,7 +230,7 @@ def waiting(
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     as_json: Json = False,
 ) -> None:
-    """Show what waits for quiet hours, rates and digests to end, what is due first in front."""
+    """Show what waits: for quiet hours, rates and digests to end, or to be tried again; due first in front."""
     from datetime import UTC, datetime
 
     from streams.notification.waiting import Books
@@ -230,7 +241,7 @@ def waiting(
         {
             "due": datetime.fromtimestamp(row.due, UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "recipient": row.recipient,
-            "waits_for": row.kind.partition(":")[2] or row.waits_for,
+            "waits_for": "retry" if row.state == "retrying" else row.kind.partition(":")[2] or row.waits_for,
             "notices": row.notices,
             "delivery": row.id,
         }
@@ -251,6 +262,7 @@ def send(
     channels: Annotated[str | None, typer.Option(help="In order of preference, e.g. push,email.")] = None,
     digest: Annotated[str | None, typer.Option(help="Name of a digest to gather it in.")] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Longest wait for the outcome, seconds.")] = 60.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check it; send nothing.")] = False,
     as_json: Json = False,
 ) -> None:
     """Send a notice through the stream, and wait for what becomes of it."""
@@ -262,17 +274,35 @@ def send(
 
     record: dict[str, Any] = {"recipient": to, "title": title, "body": body, "url": url, "urgency": urgency}
     chosen = [each.strip() for each in channels.split(",")] if channels else []
-    found = send_and_wait(
-        load_settings(),
-        # A channel that doesn't exist is refused where the event is checked against its contract.
-        NotificationRequested(**record, channels=chosen, digest=digest),  # type: ignore[arg-type]
-        timeout,
-    )
+    # A channel that doesn't exist is refused where the event is checked against its contract.
+    request = NotificationRequested(**record, channels=chosen, digest=digest)  # type: ignore[arg-type]
+    if dry_run:
+        _check(request)
+        return
+    found = send_and_wait(load_settings(), request, timeout)
     if as_json:
         print_json({"failure": found} if found is None or isinstance(found, str) else asdict(found))
     else:
         _show_outcome(found, timeout)
     raise typer.Exit(1 if found is None or isinstance(found, str) else 0)
+
+
+def _check(request: NotificationRequested) -> None:
+    from datetime import UTC, datetime
+
+    from streams.notification.request import check_request
+    from tidemill.errors import InvalidEvent
+    from tidemill.validation import Mismatch, compile_check
+
+    contract = request.__contract__
+    try:
+        compile_check(contract.schema)(request.to_record())
+    except Mismatch as mismatch:
+        raise InvalidEvent(contract.type, mismatch.path, mismatch.found, mismatch.expected) from None
+    check_request(request, event_id="check", time=datetime.now(UTC))
+    with _directory() as (_, directory):
+        directory.get(request.recipient)
+    err.print("The notice can be sent; nothing was.")
 
 
 def register(commands: typer.Typer) -> None:
@@ -322,39 +352,6 @@ def _read(file: Path) -> str:
         raise ConfigError(f"{file} can't be read: {type(error).__name__}.") from error
 
 
-async def _try_all(id: str) -> list[dict[str, Any]]:
-    import uuid
-    from datetime import UTC, datetime
-
-    from streams.notification.content import gather
-    from streams.notification.notifier import Notifier
-    from streams.notification.request import check_request
-    from streams.notification.settings import load_notification_settings
-    from tidemill.config import load_settings
-    from tidemill.errors import ConfigError, HandlerError
-    from tidemill.events import NotificationRequested
-
-    notifier = Notifier(load_notification_settings(), load_settings())
-    request = NotificationRequested(recipient=id, title="Test", body="If you can read this, it works.")
-    notice = check_request(request, event_id=str(uuid.uuid4()), time=datetime.now(UTC))
-    rows = []
-    try:
-        for each in notifier.directory.get(id)[1]:
-            row = {"address": each.id, "channel": each.channel, "where": each.shown, "result": "accepted", "reason": ""}
-            if each.state != "active" or each.channel == "email":
-                by_stream = "goes by the e-mail stream: try `tidemill notification send --channels email`"
-                row |= {"result": "skipped", "reason": each.note or by_stream}
-            else:
-                try:
-                    await notifier.hand_over(each, gather(notice.id, [notice], notifier.settings.titles, None))
-                except (HandlerError, ConfigError) as error:
-                    row |= {"result": "refused", "reason": str(error)}
-            rows.append(row)
-    finally:
-        await notifier.aclose()
-    return rows
-
-
 def _show_outcome(found: NotificationSent | str | None, timeout: float) -> None:
     if found is None:
         err.print(f"[red]✗[/] no answer within {timeout:g} s.")
@@ -366,7 +363,8 @@ def _show_outcome(found: NotificationSent | str | None, timeout: float) -> None:
         return
     if found.outcome == "waiting" and found.until is not None:
         waits_for = (found.waits_for or "").replace("_", " ")
-        out.print(f"[yellow]…[/] waits for {waits_for}: goes at {found.until:%Y-%m-%d %H:%M:%S} UTC")
+        why = "nobody was reached yet: is tried again" if waits_for == "retry" else f"waits for {waits_for}: goes"
+        out.print(f"[yellow]…[/] {why} at {found.until:%Y-%m-%d %H:%M:%S} UTC")
     elif found.outcome == "expired":
         out.print("[yellow]–[/] has expired, and wasn't sent.")
     for each in found.tried:

@@ -16,6 +16,8 @@ from streams.notification.request import Notice
 
 LISTED = 20
 """Notices that a text lists when it stands for several; the rest are counted."""
+GATHERED_BODY_CHARS = 1_000
+"""Of the body of each of several notices in a webhook or a mail; one that goes alone has all of it."""
 ELLIPSIS = "…"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
@@ -78,6 +80,10 @@ class Content:
     def text(self) -> str:
         """Body and address as one text."""
         return "\n\n".join(part for part in (self.body, self.url) if part)
+
+    def body_of(self, notice: Notice) -> str:
+        """A notice's body; among several its beginning, or two thousand of them would be too much for anybody."""
+        return notice.body if len(self.notices) == 1 else shorten(notice.body, GATHERED_BODY_CHARS)
 
 
 def gather(id: str, notices: list[Notice], titles: dict[str, str], locale: str | None) -> Content:
@@ -146,7 +152,7 @@ def _push_json(content: Content, body_chars: int) -> bytes:
 
 
 def webhook_payload(content: Content) -> bytes:
-    """The body of a webhook: every notice with all that it has; the same bytes in every try.
+    """The body of a webhook: every notice, and with one all that it has; the same bytes in every try.
 
     Form: `type`, `timestamp` and `data`, as Standard Webhooks recommends.
     """
@@ -155,7 +161,7 @@ def webhook_payload(content: Content) -> bytes:
             "id": notice.id,
             "time": notice.time,
             "title": notice.title,
-            "body": notice.body,
+            "body": content.body_of(notice),
             "url": notice.url,
             "data": notice.data,
             "urgency": notice.urgency,

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from streams.notification.settings import NotificationSettings
-from streams.notification.tables import METADATA, SCHEMA, VERSION
+from streams.notification.tables import DELIVERIES, METADATA, SCHEMA, VERSION
 from tidemill.config import Settings
 from tidemill.errors import ConfigError, LedgerUnavailable
 from tidemill.sqlite import sqlite_engine
@@ -86,6 +86,10 @@ def _make(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": MAKING_LOCK})
     if inspect(connection).has_table(SCHEMA.name):
         version = connection.scalar(SCHEMA.select())
+        if version == 1:
+            connection.execute(text(f"ALTER TABLE {DELIVERIES.name} ADD COLUMN tries INTEGER NOT NULL DEFAULT 0"))
+            connection.execute(SCHEMA.update().values(version=VERSION))
+            return
         if version != VERSION:
             raise DirectoryUnavailable(
                 f"The directory of recipients is of version {version}, expected {VERSION}.",

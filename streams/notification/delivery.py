@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
-from streams.notification.answers import Expired, Gone, NotNow, Refused
+from streams.notification.answers import Expired, Gone, NotNow, NotReached, Refused
 from streams.notification.content import Content
 from streams.notification.directory import Address
 from streams.notification.waiting import Plan
-from tidemill.errors import ConfigError, HandlerError, OutcomeUnknown, Reject, RetryAfter
+from tidemill.errors import ConfigError, HandlerError, OutcomeUnknown, Reject
 from tidemill.events import NotificationTry
 
 Policy = Literal["again", "hold"]
@@ -85,7 +85,7 @@ async def deliver(sending: Sending) -> Delivered:
         sending: What, where and how.
 
     Raises:
-        RetryAfter, HandlerError: No channel works now, and one may later.
+        NotReached: No channel works now, and one may later.
         Reject: No channel will ever work.
         EffectHeld: Nobody knows whether a text was taken, and a person is to look.
         EffectUnderWay, LedgerUnavailable: As `Work.once`.
@@ -146,5 +146,5 @@ def _failure(recipient: str, tried: list[NotificationTry], put_off: list[Handler
     if not put_off:
         return Reject(message, hint="Mend the addresses or the settings, then publish the event again.")
     waits = [each.after_seconds for each in put_off if isinstance(each, NotNow) and each.after_seconds is not None]
-    # Whoever wants to be asked first; the others have been told how long by the stream's policy anyway.
-    return RetryAfter(min(waits), message) if waits else HandlerError(message, retriable=True)
+    # Of those that say when, whoever wants to be asked first.
+    return NotReached(message, tried, after_seconds=min(waits) if waits else None)

@@ -199,13 +199,24 @@ class Directory:
             Reject: There is none of this id.
             DirectoryUnavailable: The database doesn't answer.
         """
+        found = self.address(address_id)
+        with self.database.transaction() as connection:
+            connection.execute(delete(ADDRESSES).where(ADDRESSES.c.id == address_id))
+        return found
+
+    def address(self, address_id: str) -> Address:
+        """One address.
+
+        Raises:
+            Reject: There is none of this id.
+            DirectoryUnavailable: The database doesn't answer.
+        """
         found = self.addresses([address_id])
         if not found:
             raise Reject(
-                f"There is no address {shown(address_id)}.", hint="See `tidemill notification show RECIPIENT`."
+                f"There is no address {shown(address_id)}.",
+                hint="See `tidemill notification recipient show RECIPIENT`.",
             )
-        with self.database.transaction() as connection:
-            connection.execute(delete(ADDRESSES).where(ADDRESSES.c.id == address_id))
         return found[address_id]
 
     def addresses(self, ids: Iterable[str]) -> dict[str, Address]:

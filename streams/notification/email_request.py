@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
-from streams.notification.content import Content
+from streams.notification.content import ELLIPSIS, Content
 from tidemill.events import EmailRequested
+
+MAILED = 30
+"""Notices that a mail shows when it stands for several; the rest are counted. More could be too long for a mail."""
 
 
 def email_request(content: Content, address: str, locale: str | None, template: str | None) -> EmailRequested:
@@ -15,22 +18,28 @@ def email_request(content: Content, address: str, locale: str | None, template: 
         content: What to say.
         address: To whom.
         locale: Their language and region.
-        template: Template of the e-mail stream, which gets `title`, `body`, `url` and `notices`; None for plain text.
+        template: Template of the e-mail stream, which gets `title`, `body`, `url`, `notices` and `more`,
+            how many there are beside these; None for plain text.
     """
+    shown, more = content.notices[:MAILED], max(0, len(content.notices) - MAILED)
     if template is None:
-        notices = content.notices
-        text = content.text if len(notices) == 1 else "\n\n".join(_paragraph(n.title, n.body, n.url) for n in notices)
+        paragraphs = [_paragraph(each.title, content.body_of(each), each.url) for each in shown]
+        rest = [f"{ELLIPSIS} +{more}"] if more else []
+        text = content.text if len(content.notices) == 1 else "\n\n".join([*paragraphs, *rest])
         return EmailRequested(to=[address], subject=content.title, text=(text or content.title) + "\n", locale=locale)
     context = {
         "title": content.title,
         "body": content.body,
         "url": content.url,
         "notices": [
-            {"title": notice.title, "body": notice.body, "url": notice.url, "time": notice.time}
-            for notice in content.notices
+            {"title": notice.title, "body": content.body_of(notice), "url": notice.url, "time": notice.time}
+            for notice in shown
         ],
+        "more": more,
     }
-    return EmailRequested(to=[address], template=template, context=json.dumps(context), locale=locale)
+    return EmailRequested(
+        to=[address], template=template, context=json.dumps(context, ensure_ascii=False), locale=locale
+    )
 
 
 def _paragraph(title: str, body: str, url: str | None) -> str:

@@ -10,7 +10,7 @@ import asyncio
 
 from streams.notification.notifier import Notifier
 from streams.notification.settings import load_notification_settings
-from streams.notification.waiting import Waiting
+from streams.notification.waiting import Leaving, Waiting
 from tidemill.config import Settings
 from tidemill.event import Event
 from tidemill.events import EmailRequested, NotificationDue, NotificationRequested, NotificationSent
@@ -18,8 +18,9 @@ from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import stream
 from tidemill.runtime.work import Output, Work
 
-RETRY = Retry(attempts=12, first=5.0, factor=4.0, most=4 * 3600.0)
-"""For about a day, as Standard Webhooks recommends. Whoever wants less says when a notice expires."""
+RETRY = Retry(attempts=6, first=1.0, factor=4.0, most=600.0)
+"""For what nobody has thought of. Receivers that don't answer are tried again by the clock (`retrying.py`), so that
+neither a worker nor the recipient's next notices wait for them here."""
 
 Outputs = list[Output | NotificationSent | EmailRequested | NotificationDue]
 
@@ -57,8 +58,7 @@ async def take_in(event: Event[NotificationRequested], work: Work) -> Outputs:
         for id in accepted.replaced
     ]
     if accepted.now is not None:
-        told, mails = await notifier.send(recipient, accepted.now, work.once)
-        outputs += [*told, *mails]
+        outputs += await _send(notifier, recipient, accepted.now, work)
     if accepted.later is not None:
         outputs += _put_off(recipient, [event.id], accepted.later)
     return outputs
@@ -78,8 +78,12 @@ async def let_go(event: Event[NotificationDue], work: Work) -> Outputs:
         return []
     if isinstance(found, Waiting):
         return _put_off(recipient, [found.delivery], found)[1:]
-    told, mails = await notifier.send(recipient, found, work.once)
-    return [*told, *mails]
+    return await _send(notifier, recipient, found, work)
+
+
+async def _send(notifier: Notifier, recipient: str, leaving: Leaving, work: Work) -> Outputs:
+    told, mails, waiting = await notifier.send(recipient, leaving, work.once)
+    return [*told, *mails, *(_wake(recipient, waiting) if waiting is not None else ())]
 
 
 def _put_off(recipient: str, notices: list[str], waiting: Waiting) -> Outputs:
@@ -88,9 +92,11 @@ def _put_off(recipient: str, notices: list[str], waiting: Waiting) -> Outputs:
             recipient=recipient, notices=notices, outcome="waiting", waits_for=waiting.waits_for, until=waiting.until
         )
     ]
-    if waiting.wakes:
-        outputs.append(Output(NotificationDue(recipient=recipient, delivery=waiting.delivery), at=waiting.until))
-    return outputs
+    return [*outputs, *_wake(recipient, waiting)] if waiting.wakes else outputs
+
+
+def _wake(recipient: str, waiting: Waiting) -> Outputs:
+    return [Output(NotificationDue(recipient=recipient, delivery=waiting.delivery), at=waiting.until)]
 
 
 def notifier_of(settings: Settings) -> Notifier:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import ParamSpec, TypeVar
 
+from streams.notification.answers import NotReached
 from streams.notification.content import Content, gather
 from streams.notification.database import Database
 from streams.notification.delivery import Delivered, Once, Policy, Sending, deliver
@@ -19,11 +20,13 @@ from streams.notification.email_request import email_request
 from streams.notification.messenger import Messenger
 from streams.notification.outbound import Outbound
 from streams.notification.request import check_request
+from streams.notification.retrying import RETRIES
 from streams.notification.settings import NotificationSettings
 from streams.notification.waiting import Accepted, Books, Leaving, Waiting
 from streams.notification.web_push import WebPush
 from streams.notification.webhook import send_webhook
 from tidemill.config import Settings
+from tidemill.errors import Reject
 from tidemill.event import Event
 from tidemill.events import (
     EmailRequested,
@@ -82,11 +85,13 @@ class Notifier:
     async def close(self, event: Event[NotificationDue]) -> Leaving | Waiting | None:
         """Let a delivery go that is due; as `Books.close`."""
         due = event.payload
-        return await self._in_thread(self.books.close, due.delivery, due.recipient, event.id, self._now())
+        return await self._in_thread(
+            self.books.close, due.delivery, due.recipient, event.id, self._now(), cause=event.cause
+        )
 
     async def send(
         self, recipient: str, leaving: Leaving, once: Once
-    ) -> tuple[list[NotificationSent], list[EmailRequested]]:
+    ) -> tuple[list[NotificationSent], list[EmailRequested], Waiting | None]:
         """Tell a recipient what a delivery holds.
 
         Args:
@@ -95,19 +100,23 @@ class Notifier:
             once: Does an effect once.
 
         Returns:
-            What became of its notices, and mails to be asked for.
+            What became of its notices, mails to be asked for, and when it is tried again where nobody was reached.
 
         Raises:
-            RetryAfter, HandlerError, Reject, EffectError: As `deliver`.
+            Reject: Nobody will be reached, or nobody was for about a day.
+            EffectError: As `deliver`.
         """
         told = [NotificationSent(recipient=recipient, notices=[id], outcome="expired") for id in leaving.expired]
         if not leaving.notices:
-            return told, []
+            return told, [], None
         content = gather(leaving.id, leaving.notices, self.settings.titles, leaving.locale)
         if leaving.outcome is not None:
             delivered = Delivered.from_json(leaving.outcome)
         else:
-            delivered = await deliver(self._sending(content, leaving, once))
+            try:
+                delivered = await deliver(self._sending(content, leaving, once))
+            except NotReached as error:
+                return await self._put_off(recipient, leaving, error, told)
             await self._in_thread(self.books.finish, leaving.id, delivered.to_json())
         main = NotificationSent(
             recipient=recipient,
@@ -119,7 +128,33 @@ class Notifier:
         )
         template = self.settings.email_template
         mails = [email_request(content, address, leaving.locale, template) for address in delivered.mail_to]
-        return [main, *told], mails
+        return [main, *told], mails, None
+
+    async def _put_off(
+        self, recipient: str, leaving: Leaving, error: NotReached, told: list[NotificationSent]
+    ) -> tuple[list[NotificationSent], list[EmailRequested], Waiting]:
+        waiting = await self._in_thread(
+            self.books.put_off,
+            leaving,
+            recipient,
+            error=error,
+            after_seconds=error.after_seconds,
+            now=self._now(),
+        )
+        if waiting is None:
+            raise Reject(
+                f"{error} Given up after {RETRIES.attempts} tries.",
+                hint="When the receiver works again, publish the event again.",
+            )
+        main = NotificationSent(
+            recipient=recipient,
+            notices=[notice.id for notice in leaving.notices],
+            outcome="waiting",
+            tried=error.tried,
+            waits_for=waiting.waits_for,
+            until=waiting.until,
+        )
+        return [main, *told], [], waiting
 
     def _sending(self, content: Content, leaving: Leaving, once: Once) -> Sending:
         return Sending(

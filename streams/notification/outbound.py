@@ -20,10 +20,13 @@ import aiohttp
 from streams.notification.answers import NotNow, Refused
 from streams.notification.public_address import may_connect
 from streams.notification.settings import NotificationSettings
+from streams.notification.turns import Turns
 from tidemill.errors import OutcomeUnknown
 
 MOST_CONNECTIONS = 100
 MOST_CONNECTIONS_PER_HOST = 20
+TURN_SECONDS = 3.0
+"""How long a request waits until fewer are under way to its host."""
 MOST_HEADER_BYTES = 8_190
 READ_BYTES = 4_096
 """Of an answer's body; with more the connection is closed instead of being kept."""
@@ -62,6 +65,7 @@ class Outbound:
         self._ssl = ssl
         self._allowed = settings.allowed_networks
         self._session: aiohttp.ClientSession | None = None
+        self._turns = Turns(MOST_CONNECTIONS_PER_HOST, TURN_SECONDS)
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
         """Send a body, and return what was answered.
@@ -73,10 +77,14 @@ class Outbound:
 
         Raises:
             Refused: The host is none, or has no address that may be connected to.
-            NotNow: No connection; nothing was sent.
+            NotNow: No connection, or too many of ours to that host already; nothing was sent.
             OutcomeUnknown: It was sent, at least in part, and no answer came.
         """
         where = urlsplit(url).netloc
+        async with self._turns.at(where):
+            return await self._post(url, body, headers, where)
+
+    async def _post(self, url: str, body: bytes, headers: Mapping[str, str], where: str) -> Reply:
         try:
             async with self._open().post(url, data=body, headers=dict(headers), allow_redirects=False) as response:
                 await response.content.read(READ_BYTES)

@@ -9,7 +9,7 @@ import hashlib
 
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
 
-VERSION = 1
+VERSION = 2
 MOST_KEY_CHARS = 400
 
 METADATA = MetaData()
@@ -54,14 +54,16 @@ DELIVERIES = Table(
     Column("opened", Float, nullable=False),
     Column("due", Float, nullable=False),
     Column("notices", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),
     Column("closed", Float),
     Column("closed_by", String(MOST_KEY_CHARS)),
     Column("outcome", Text),
     Index("tidemill_notification_deliveries_open", "recipient", "state", "closed"),
     Index("tidemill_notification_deliveries_due", "state", "due"),
 )
-"""What goes together. `id` is that of the first notice's event; `closed_by` the event that lets it go; `outcome` what
-came of it."""
+"""What goes together. `state`: `open` while it gathers, `closed` once it has gone, `retrying` where nobody was reached
+and it is tried again. `id` is that of the first notice's event; `closed_by` the event that lets it go, or has put it
+off; `tries` how often it was put off; `outcome` what came of it."""
 
 NOTICES = Table(
     "tidemill_notification_notices",

@@ -19,6 +19,7 @@ wakes would be put off again and again by a worker whose clock is behind."""
 
 NOW = "now"
 HELD = "held"
+RETRY: NotificationWait = "retry"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """What goes now, what waits, and what goes together: every notice belongs to one delivery, and each goes once.
 
 A delivery is open while it gathers, and closed by the one event that lets it go; from then on it is always the same.
-Accepting and closing are one transaction each, so a run that was cut off has written all or nothing, and a second run
-finds the answer of the first. Only accepting and closing look at the clock.
+Where nobody was reached it is put off, and closed again by the event that this has led to. Accepting, closing and
+putting off are one transaction each, so a run that was cut off has written all or nothing, and a second run finds the
+answer of the first. Nothing else looks at the clock.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from streams.notification.database import Database
 from streams.notification.directory import Address, Recipient, addresses_of, recipient_of
 from streams.notification.request import CHANNELS, Notice
+from streams.notification.retrying import behind, put_off, still_waits, take_up
 from streams.notification.settings import NotificationSettings
 from streams.notification.tables import DELIVERIES, NOTICES, key_of
-from streams.notification.timing import HELD, NOW, RATE_WINDOW, Timing, put_off_until, timing_of
+from streams.notification.timing import NOW, RATE_WINDOW, RETRY, Timing, timing_of
 from tidemill.errors import Reject
 from tidemill.events import NotificationWait
 
@@ -118,7 +120,9 @@ class Books:
             ids = [Notice.from_json(each.notice).id for each in replaced]
             delivery = _delivery(connection, row.delivery)
             if row.waits_for is None:
-                return Accepted(now=_leaving(connection, delivery, recipient), replaced=ids)
+                if delivery.state == "closed" and delivery.closed_by == key_of(notice.id):
+                    return Accepted(now=_leaving(connection, delivery, recipient), replaced=ids)
+                return Accepted(later=_retry(delivery), replaced=ids)
             # Whoever joins a delivery that should have gone long ago wakes it, too: its first wake-up may be lost.
             is_late = delivery.state == "open" and delivery.due < (now - timedelta(minutes=5)).timestamp()
             wakes = is_late or row.place == 1
@@ -140,7 +144,7 @@ class Books:
                 told=_told(connection, notice.recipient, now),
             )
             if timing.group == NOW and notice.urgency != "high":
-                timing = _behind(connection, notice.recipient) or timing
+                timing = behind(connection, notice.recipient, now) or timing
         delivery = self._open(connection, notice, timing, now)
         connection.execute(
             insert(NOTICES),
@@ -189,7 +193,9 @@ class Books:
         connection.execute(insert(DELIVERIES), values)
         return _delivery(connection, key_of(notice.id))
 
-    def close(self, id: str, recipient_id: str, by: str, now: datetime) -> Leaving | Waiting | None:
+    def close(
+        self, id: str, recipient_id: str, by: str, now: datetime, *, cause: str | None = None
+    ) -> Leaving | Waiting | None:
         """Let a delivery go, unless another event has done so.
 
         Args:
@@ -197,6 +203,7 @@ class Books:
             recipient_id: Whose it is.
             by: The event that wakes it.
             now: This moment.
+            cause: The event that has led to that one.
 
         Returns:
             What goes; until when it has been put off; None where another event has it.
@@ -214,16 +221,53 @@ class Books:
                     hint="Was the database restored from an older copy? Publish the notification.requested again.",
                 )
             if delivery.state == "open":
-                until = put_off_until(recipient.manners, now)
-                if until is not None:
+                waits = still_waits(connection, recipient.id, recipient.manners, now)
+                if waits is not None:
+                    until, waits_for = waits
                     statement = update(DELIVERIES).where(DELIVERIES.c.id == delivery.id)
                     connection.execute(statement.values(due=until.timestamp()))
-                    return Waiting(id, until, "quiet_hours", wakes=True)
+                    return Waiting(delivery.id, until, waits_for, wakes=True)
                 _close(connection, delivery, by, now)
+                delivery = _delivery(connection, delivery.id)
+            elif delivery.state == "retrying" and delivery.closed_by == key_of(by):
+                return _retry(delivery)
+            elif delivery.state == "retrying" and take_up(connection, delivery, by, cause, now):
                 delivery = _delivery(connection, delivery.id)
             if delivery.closed_by != key_of(by):
                 return None
             return _leaving(connection, delivery, recipient)
+
+    def put_off(
+        self, leaving: Leaving, recipient_id: str, *, error: Exception, after_seconds: float | None, now: datetime
+    ) -> Waiting | None:
+        """Have a delivery tried again that has reached nobody.
+
+        Args:
+            leaving: The delivery.
+            recipient_id: Whose it is.
+            error: What it has failed with.
+            after_seconds: When a receiver wants to be asked again, if it says so.
+            now: This moment.
+
+        Returns:
+            Until when; None where it has been tried often enough.
+
+        Raises:
+            Reject: The recipient isn't known any more.
+            DirectoryUnavailable: The database doesn't answer; nothing has been done.
+        """
+        with self._database.transaction() as connection:
+            recipient = recipient_of(connection, recipient_id, lock=True)
+            until = put_off(
+                connection,
+                _delivery(connection, leaving.id),
+                recipient.manners,
+                error=error,
+                after_seconds=after_seconds,
+                now=now,
+                is_urgent=any(notice.urgency == "high" for notice in leaving.notices),
+            )
+            return None if until is None else Waiting(leaving.id, until, RETRY, wakes=True)
 
     def finish(self, id: str, outcome: dict[str, Any]) -> None:
         """Write down what came of a delivery, so that another run tells the same, whatever has changed since.
@@ -240,9 +284,10 @@ class Books:
             connection.execute(statement.values(outcome=json.dumps(outcome)))
 
     def waiting(self, limit: int) -> list[Row[Any]]:
-        """Deliveries that are open, those due first in front."""
+        """Deliveries that are open or are to be tried again, those due first in front."""
         with self._database.transaction() as connection:
-            statement = select(DELIVERIES).where(DELIVERIES.c.state == "open").order_by(DELIVERIES.c.due)
+            states = DELIVERIES.c.state.in_(("open", "retrying"))
+            statement = select(DELIVERIES).where(states).order_by(DELIVERIES.c.due)
             return list(connection.execute(statement.limit(limit)))
 
     def _prune(self, connection: Connection, now: datetime) -> None:
@@ -273,21 +318,15 @@ def _told(connection: Connection, recipient: str, now: datetime) -> list[datetim
     return [_moment(row.closed) for row in rows]
 
 
-def _behind(connection: Connection, recipient: str) -> Timing | None:
-    """To wait with what is held already and only hasn't gone yet: notices of a recipient keep their order."""
-    table = DELIVERIES.c
-    held = connection.execute(
-        select(table.due, table.waits_for).where(
-            table.recipient == key_of(recipient), table.state == "open", table.kind == HELD
-        )
-    ).first()
-    return None if held is None else Timing(HELD, _moment(held.due), held.waits_for)
+def _retry(delivery: Row[Any]) -> Waiting:
+    return Waiting(delivery.id, _moment(delivery.due), RETRY, wakes=True)
 
 
 def _replace(connection: Connection, notice: Notice) -> None:
     table = NOTICES.c
+    # Out of one that is tried again, too: whoever has got it unheard misses nothing.
     open_ones = select(DELIVERIES.c.id).where(
-        DELIVERIES.c.recipient == key_of(notice.recipient), DELIVERIES.c.state == "open"
+        DELIVERIES.c.recipient == key_of(notice.recipient), DELIVERIES.c.state.in_(("open", "retrying"))
     )
     connection.execute(
         update(NOTICES)

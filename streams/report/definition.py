@@ -58,7 +58,7 @@ class Parameter(_Part):
 
 
 class Table(_Part):
-    """`[tables.NAME]`: a topic or files as a table of DuckDB.
+    """`[tables.NAME]`: a topic, files, or a SELECT over the other tables, as a table of DuckDB.
 
     A topic is read from the parameter `start` (its begin, for a day) to `end` (its end, for a day, which is included).
     Its columns are fields of the payload and `_id`, `_time`, `_cause`, `_root`, `_key`, `_timestamp`, `_headers`.
@@ -70,12 +70,14 @@ class Table(_Part):
     end: Name | None = None
     parquet: str | None = None
     csv: str | None = None
+    sql: FileName | None = None
+    """A file with one SELECT over the tables above it; it takes no parameters."""
     optional: bool = False
 
     @model_validator(mode="after")
     def _is_one(self) -> Table:
-        if sum(value is not None for value in (self.topic, self.parquet, self.csv)) != 1:
-            raise ValueError("it needs one of topic, parquet and csv")
+        if sum(value is not None for value in (self.topic, self.parquet, self.csv, self.sql)) != 1:
+            raise ValueError("it needs one of topic, parquet, csv and sql")
         if self.topic is None and (self.start or self.end or self.optional):
             raise ValueError("start, end and optional belong to a topic")
         return self

@@ -37,6 +37,7 @@ class DuckDbSource:
     Args:
         definition: What the tables are.
         folder: Of the report; paths of files are relative to it.
+        views: SELECTs over these tables, which are tables in turn, by name.
         scratch: A folder that is removed after the report.
         values: The report's parameters, for the topics' time ranges.
         memory_mb: Most memory for queries, MB.
@@ -53,6 +54,7 @@ class DuckDbSource:
         folder: Path,
         scratch: Path,
         *,
+        views: Mapping[str, str],
         values: Mapping[str, Value],
         memory_mb: int,
         deadline: Deadline,
@@ -74,27 +76,33 @@ class DuckDbSource:
         allowed: list[str] = []
         with self._errors("its tables"):
             for name, table in definition.tables.items():
-                self._add(name, table, folder, values, topics, definition, allowed)
+                if table.sql is None:
+                    self._add(name, table, folder, values, topics, definition, allowed)
             self._connection.execute("SET TimeZone = ?", [definition.time_zone])
             self._connection.execute("SET allowed_directories = ?", [allowed])
             self._connection.execute("SET enable_external_access = false")
             self._connection.execute("SET lock_configuration = true")
+            for name, sql in views.items():
+                self._connection.from_query(self._select(sql).query).create_view(name)
 
     def run(self, sql: str, values: Mapping[str, Value]) -> Result:
         """As `Source.run`."""
         self._deadline.check()
         with self._errors("a query"):
-            statements = self._connection.extract_statements(for_duckdb(sql))
-            if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-                raise Reject("A query of the report's tables is no single SELECT; reports only read.")
             used = {bind.name: values[bind.name] for bind in binds_of(sql)}
-            self._connection.execute(statements[0], used)
+            self._connection.execute(self._select(sql), used)
             names = tuple(str(column[0]) for column in self._connection.description or ())
         return Result(names, self._batches())
 
     def close(self) -> None:
         """As `Source.close`."""
         self._connection.close()
+
+    def _select(self, sql: str) -> duckdb.Statement:
+        statements = self._connection.extract_statements(for_duckdb(sql))
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise Reject("A query of the report's tables is no single SELECT; reports only read.")
+        return statements[0]
 
     def _batches(self) -> Iterator[Sequence[Sequence[Any]]]:
         while True:

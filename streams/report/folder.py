@@ -44,12 +44,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Report:
-    """A report as it lies in its folder; `queries` are the texts of the queries, by name."""
+    """A report as it lies in its folder; `queries` and `views` are the texts of queries and of tables, by name."""
 
     name: str
     folder: Path
     definition: Definition
     queries: dict[str, str] = field(repr=False)
+    views: dict[str, str] = field(repr=False)
 
 
 def names(folder: Path) -> list[str]:
@@ -116,9 +117,17 @@ def examine(folder: Path) -> tuple[Report | None, list[Fault]]:
         if sql is not None:
             queries[name] = sql
             faults += _query_faults(definition, file, sql)
+    views = {}
+    for name, table in definition.tables.items():
+        if table.sql is not None:
+            sql, unread = _read(folder, table.sql)
+            faults += unread
+            if sql is not None:
+                views[name] = sql
+                faults += _view_faults(table.sql, sql)
     if definition.template is not None and not (folder / definition.template).is_file():
         faults.append(Fault(DEFINITION, line_of(text, ("template",)), f"the page {definition.template} isn't there"))
-    return Report(folder.name, folder, definition, queries), sorted(faults)
+    return Report(folder.name, folder, definition, queries, views), sorted(faults)
 
 
 def line_of(text: str, place: tuple[Any, ...]) -> int:
@@ -199,3 +208,10 @@ def _query_faults(definition: Definition, file: str, sql: str) -> Iterator[Fault
         if bind.name not in definition.parameters and bind.name != NOW:
             there = ", ".join([*definition.parameters, NOW])
             yield Fault(file, bind.line, f":{bind.name} is no parameter of this report; there are: {there}")
+
+
+def _view_faults(file: str, sql: str) -> Iterator[Fault]:
+    if (fault := fault_of(sql)) is not None:
+        yield Fault(file, 1, fault)
+    for bind in binds_of(sql):
+        yield Fault(file, bind.line, f"a table takes no parameters, found :{bind.name}; queries do")

@@ -1,5 +1,7 @@
 """The handler of the report stream: `report.requested` in, files in the store, `report.ready` and who is told out.
 
+Who asked is told of a report that can't be made, too.
+
 In a process of its own, which can be killed with all that it holds: reports take memory, and may be cancelled.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
+from streams.report.failure import tell_failure
 from streams.report.settings import ReportSettings, load_report_settings
 from tidemill.event import Event
 from tidemill.events import EmailRequested, NotificationRequested, ReportReady, ReportRequested
@@ -29,6 +32,7 @@ MEMORY_BYTES = 2 * 1024**3
     room=64,
     memory_bytes=MEMORY_BYTES,
     cancellable=True,
+    on_dead_letter=tell_failure,
 )
 def report(event: Event[ReportRequested], work: Work) -> list[ReportReady | EmailRequested | NotificationRequested]:
     """Make the report that one event asks for."""
@@ -36,7 +40,8 @@ def report(event: Event[ReportRequested], work: Work) -> list[ReportReady | Emai
     from streams.report.making import make
     from streams.report.scratch import scratch_folder
     from streams.report.storing import store_files
-    from streams.report.telling import check_tell, messages
+    from streams.report.tell import check_tell
+    from streams.report.telling import messages
     from streams.report.topic_tables import TopicTables
 
     settings = _limits()

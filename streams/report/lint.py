@@ -36,8 +36,9 @@ def lint(folder: Path) -> list[Fault]:
     faults += _locale_faults(report.definition, text)
     faults += _template_faults(report)
     used = {report.definition.file_of(name) for name in report.definition.queries}
+    used |= {table.sql for table in report.definition.tables.values() if table.sql is not None}
     faults += (
-        Fault(path.name, 0, "no query of report.toml uses it")
+        Fault(path.name, 0, "nothing in report.toml uses it")
         for path in sorted(folder.glob("*.sql"))
         if path.name not in used
     )

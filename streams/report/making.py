@@ -254,6 +254,7 @@ class _Run:
             definition,
             self._report.folder,
             self._folder,
+            views=self._report.views,
             values=self._values,
             # The other half is for what is made of the rows.
             memory_mb=min(definition.limits.memory_mb, self._settings.max_memory_mb) // 2,

@@ -11,7 +11,8 @@ from tidemill.errors import Reject
 
 
 class Rows:
-    """What a query gave, for templates: `for row in rows`, `row.revenue`, `rows|length`, `rows.total("revenue")`.
+    """What a query gave, for templates: `for row in rows`, `row.revenue`, `rows|length`, `rows.total("revenue")`,
+    `rows.where("region", "North")`.
 
     Args:
         query: Name of the query.
@@ -79,6 +80,26 @@ class Rows:
         if any(isinstance(value, float) for value in numbers):
             return sum(map(float, numbers))
         return sum(numbers)
+
+    def where(self, name: str, value: Cell) -> Rows:
+        """The rows that have a value in a column, e.g. for a plot of each region.
+
+        Args:
+            name: The column.
+            value: What stands there.
+
+        Raises:
+            Reject: There is no such column, or not all rows are kept.
+        """
+        index = self.index(name)
+        if self.is_cut:
+            raise Reject(
+                f"The query {self.query!r} has {self.count:,} rows, of which the page has {len(self.values):,}:"
+                f" some of those with {name} = {value!r:.80} would be missing.",
+                hint="Raise page_rows in [limits], or choose them in a query of their own.",
+            )
+        found = [row for row in self.values if row[index] == value]
+        return Rows(self.query, self.columns, found, len(found))
 
     def __len__(self) -> int:
         return len(self.values)

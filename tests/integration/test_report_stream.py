@@ -68,7 +68,7 @@ async def test_a_report_is_stored_its_asker_is_told_and_asking_again_makes_the_s
     with Registry(ready) as registry, Publisher(ready, codec=Codec(registry)) as publisher:
         publisher.publish(request, id="q1")
         publisher.publish(request, id="q1")
-        publisher.publish(ReportRequested(report="../sales"), id="evil")
+        publisher.publish(ReportRequested(report="../sales", user="u-2"), id="evil")
     async with working(ready, report):
         await until_there(ready, READY, 2)
         await until_there(ready, DEAD, 1)
@@ -85,7 +85,12 @@ async def test_a_report_is_stored_its_asker_is_told_and_asking_again_makes_the_s
     mail = events(ready, EmailRequested, 2)[0]
     assert (mail.payload.to, mail.payload.template) == (["Ada <ada@example.com>"], "report-ready")
     assert len(json.loads(mail.payload.context)["files"]) == 4
-    assert {notice.payload.recipient for notice in events(ready, NotificationRequested, 2)} == {"u-1"}
+    notices = {notice.cause: notice.payload for notice in events(ready, NotificationRequested, 3)}
+    assert {cause: notice.recipient for cause, notice in notices.items()} == {"q1": "u-1", "evil": "u-2"}
+    assert (notices["evil"].title, notices["evil"].body[:29]) == (
+        "../sales couldn't be made",
+        "There is no report '../sales'",
+    )
     (dead,) = messages(ready, DEAD, 1)
     assert "no report '../sales'" in header(dead, "tm_dead_message")
 
@@ -108,7 +113,8 @@ async def test_the_daily_report_counts_what_the_streams_did(ready: Settings) -> 
     assert table.count(",done\r\n") == 42
     assert table.count(",failed\r\n") == 3
     assert table.splitlines()[1].split(",")[2] != ""
-    assert '<span class="value">30</span>' in page
+    assert '<span class="value">42</span>' in page
+    assert '<td>Pictures</td><td class="n">30</td><td class="n">3</td>' in page
     assert "The picture is cut off." in page
     assert done.payload.notes == []
 

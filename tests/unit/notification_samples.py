@@ -62,13 +62,14 @@ def requested(id: str = "n-1", **more: Any) -> Event[NotificationRequested]:
     return _event(asked(**more), id, "notification.requested")
 
 
-def due(delivery: str, id: str = "due-1", recipient: str = "u-1") -> Event[NotificationDue]:
+def due(delivery: str, id: str = "due-1", recipient: str = "u-1", cause: str | None = None) -> Event[NotificationDue]:
     """The event that wakes a delivery."""
-    return _event(NotificationDue(recipient=recipient, delivery=delivery), id, "notification.due")
+    return _event(NotificationDue(recipient=recipient, delivery=delivery), id, "notification.due", cause)
 
 
-def _event(payload: Any, id: str, topic: str) -> Event[Any]:
+def _event(payload: Any, id: str, topic: str, cause: str | None = None) -> Event[Any]:
     headers = [("ce_id", id.encode()), ("ce_time", b"2026-11-24T12:00:00Z")]
+    headers += [("tm_cause", cause.encode())] if cause is not None else []
     return Event(payload, key=payload.recipient.encode(), headers=headers, position=Position(topic, 0, 0, 0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import socket
 import time
@@ -211,6 +212,29 @@ async def test_an_answer_that_doesnt_end_or_is_none_costs_little_time_and_leaves
     assert re.search(words, str(found))
     assert "token-in-the-path" not in str(found)
     assert time.monotonic() - began < 3
+
+
+async def _end(task: asyncio.Task[Reply]) -> Reply | BaseException:
+    await asyncio.wait([task])
+    return task.exception() or task.result()
+
+
+async def test_a_slow_host_takes_no_more_than_its_turns_and_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.notification.outbound.TURN_SECONDS", 0.1)
+    async with (
+        raw_server(b"HTTP/1.1 200 OK\r\nX: ", pause_seconds=0.05, forever=True) as slow,
+        receiver() as server,
+        connections(**{**LOCAL, "answer_seconds": 0.9}) as outbound,
+    ):
+        many = [asyncio.create_task(outbound.post(slow, b"{}", {})) for _ in range(30)]
+        ended = [await first for first in itertools.islice(asyncio.as_completed([_end(each) for each in many]), 10)]
+        turned_away = [end for end in ended if isinstance(end, NotNow)]
+        assert (await outbound.post(f"{server.url}/", b"{}", {})).status == 201
+        ends = await asyncio.gather(*many, return_exceptions=True)
+    assert len(turned_away) == 10
+    assert "is slow: 20 requests" in str(turned_away[0])
+    assert "token-in-the-path" not in str(turned_away[0])
+    assert [type(end) for end in ends].count(OutcomeUnknown) == 20
 
 
 async def test_a_receiver_that_isnt_there_got_nothing() -> None:

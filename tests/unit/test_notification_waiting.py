@@ -156,9 +156,23 @@ def test_over_the_rate_notices_wait_and_go_as_one_and_those_behind_them_wait_too
     behind = found.accept(notice("behind"), NOON + timedelta(minutes=61))
     assert later(behind).delivery == "m-3"
     assert ids(found.close("m-3", "u-1", "due-1", NOON + timedelta(minutes=61))) == ["m-3", "m-4", "m-5", "behind"]
+    found.finish("m-3", {"channel": "webhook"})
     # Four notices that went as one count as one.
     more = [found.accept(notice(f"x-{n}"), NOON + timedelta(minutes=63)).now is not None for n in range(3)]
     assert more == [True, True, False]
+
+
+def test_a_notice_doesnt_pass_what_was_held_and_is_on_its_way(tmp_path: Path) -> None:
+    directory, found = books(tmp_path)
+    directory.put(Recipient("u-1", quiet="22:00-07:00"))
+    found.accept(notice("held"), NIGHT)
+    assert ids(found.close("held", "u-1", "due-1", MORNING)) == ["held"]
+    behind = later(found.accept(notice("behind"), MORNING))
+    assert (behind.waits_for, behind.until) == ("retry", MORNING + timedelta(seconds=2))
+    found.finish("held", {"channel": "webhook"})
+    assert ids(found.close("behind", "u-1", "due-2", MORNING + timedelta(seconds=2))) == ["behind"]
+    found.finish("behind", {"channel": "webhook"})
+    assert found.accept(notice("next"), MORNING + timedelta(seconds=3)).now is not None
 
 
 def test_what_expired_or_was_replaced_takes_nothing_of_the_rate(tmp_path: Path) -> None:

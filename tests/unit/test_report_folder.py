@@ -59,7 +59,7 @@ def test_lint_tells_all_faults_with_file_and_line(tmp_path: Path) -> None:
     )
     assert faults(folder) == [
         "goods.sql:3: :dya is no parameter of this report; there are: day, now",
-        "other.sql: no query of report.toml uses it",
+        "other.sql: nothing in report.toml uses it",
         "report.html:1: queries.godos isn't in report.toml; there are: goods",
         "report.html:2: 'colour' is nothing that a page has",
         "report.html:3: <img src='http://x.example/a.png'>: a page loads nothing; write image('file.png')",

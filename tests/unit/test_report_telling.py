@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from streams.email.templates import Templates
+from streams.notification.request import check_request
+from streams.report.failure import OURS, tell_failure
 from streams.report.making import Made
 from streams.report.settings import ReportSettings, load_report_settings
 from streams.report.storing import store_files
-from streams.report.telling import check_tell, messages
+from streams.report.tell import check_tell
+from streams.report.telling import messages
 from tests.unit.report_samples import AT, BARE, made, shop, write_report
 from tidemill.errors import ConfigError, Reject
+from tidemill.event import Event, Position
 from tidemill.events import EmailRequested, NotificationRequested, ReportRequested
 from tidemill.store import Store
 
@@ -76,3 +80,28 @@ def test_a_setting_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("TIDEMILL_REPORT_LINKS", "ftp://x")
     with pytest.raises(ConfigError, match="TIDEMILL_REPORT_LINKS"):
         load_report_settings()
+
+
+def failed(request: ReportRequested, error: Exception) -> list[EmailRequested | NotificationRequested]:
+    event = Event(request, key=None, headers=[("ce_id", b"q-1")], position=Position("report.requested", 0, 0, 0))
+    return list(tell_failure(event, error))
+
+
+def test_of_a_report_that_cant_be_made_its_user_and_its_readers_are_told_with_the_reason_if_it_is_for_them() -> None:
+    request = ReportRequested(report="goods", title="Goods", tell=["ada@example.com", "bob@example.com"], user="u-1")
+    notice, *mails = failed(request, Reject("region must be North or South."))
+    assert isinstance(notice, NotificationRequested)
+    assert (notice.recipient, notice.title) == ("u-1", "Goods couldn't be made")
+    assert notice.body == "region must be North or South."
+    assert [mail.to for mail in mails if isinstance(mail, EmailRequested)] == [["ada@example.com"], ["bob@example.com"]]
+    assert failed(request, ConnectionError("db-7.internal: password hunter2"))[0].body == OURS  # type: ignore[union-attr]
+
+
+def test_whatever_a_request_was_refused_for_is_no_reason_not_to_tell_of_it() -> None:
+    hostile = ReportRequested(
+        report="\x00\n" * 5_000 + "x" * 5_000, tell=["nobody\r\nBcc: all@example.com"], user="u-1"
+    )
+    (notice,) = failed(hostile, Reject("a\x1b[31m" + "b" * 50_000))
+    assert isinstance(notice, NotificationRequested)
+    check_request(notice, event_id="n-1", time=AT)
+    assert failed(ReportRequested(report="goods"), Reject("no")) == []
