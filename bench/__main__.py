@@ -27,7 +27,19 @@ from tidemill.config import load_settings
 from tidemill.errors import ConfigError
 from tidemill.local import Stack
 
-MEASUREMENTS = ("imports", "publish", "drain", "latency", "start", "scaling", "images", "growth", "ticks", "delays")
+MEASUREMENTS = (
+    "imports",
+    "publish",
+    "drain",
+    "latency",
+    "start",
+    "scaling",
+    "images",
+    "emails",
+    "growth",
+    "ticks",
+    "delays",
+)
 RESULTS = Path(__file__).parent / "results"
 # What a broker in earnest would have, instead of the little that suits a laptop; the local stack's own heap would be
 # what is measured.

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
+from bench.programs import Program
+
 _HELLO = b"250-sink\r\n250-PIPELINING\r\n250-SIZE 50000000\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
 _PLAIN_HELLO = b"250-sink\r\n250-SIZE 50000000\r\n250 8BITMIME\r\n"
 _ANSWERS = {b"QUIT": b"221 bye\r\n", b"DATA": b"354 go on\r\n"}
@@ -34,21 +36,26 @@ class MailSink:
         self.connections = 0
         self.port = 0
 
-    def rate_per_second(self, warm_up: int, count: int, most_seconds: float) -> float:
+    def rate_per_second(self, warm_up: int, count: int, most_seconds: float, sender: Program) -> float:
         """Mails a second, from one that has come to a later one; waits for it.
 
         Args:
             warm_up: Mails that aren't counted, at the beginning.
             count: Mails in all.
             most_seconds: How long it may take.
+            sender: Whose they are.
 
         Raises:
-            RuntimeError: Fewer came.
+            RuntimeError: Fewer came, or the sender ended; with what it said last.
         """
         deadline = time.monotonic() + most_seconds
         while len(self.mails_at) < count:
+            sender.require_alive()
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{len(self.mails_at)} of {count} mails came within {most_seconds:g} s.")
+                raise RuntimeError(
+                    f"{len(self.mails_at)} of {count} mails came within {most_seconds:g} s. "
+                    f"The sender said:\n{sender.output()[-2000:]}"
+                )
             time.sleep(0.01)
         return (count - warm_up) / (self.mails_at[count - 1] - self.mails_at[warm_up - 1])
 

@@ -24,7 +24,7 @@ Examples:
   tidemill email preview daily-summary --context day.json --text   the text part, here
 
 \b
-Without --context it is filled in with its example, NAME.context.json.
+Without --context it is filled in with its example, NAME.context.json or NAME.LOCALE.context.json.
 """
 LINT_EPILOG = """
 \b
@@ -40,9 +40,11 @@ SEND_EPILOG = """
 Examples:
   tidemill email send --to ada@example.com --template welcome --context ada.json
   tidemill email send --to ada@example.com --subject Hello --text "It works." --json
+  tidemill email send --to ada@example.com --template welcome --context ada.json --dry-run
 
 \b
 A worker must run: tidemill worker email
+Exit status 1 where nobody got it.
 """
 Folder = Annotated[Path | None, typer.Option("--templates", help="Folder; default: TIDEMILL_EMAIL_TEMPLATES.")]
 Context = Annotated[Path | None, typer.Option(help="JSON file with the template's variables.", exists=True)]
@@ -76,7 +78,7 @@ def preview(
 
     settings = _settings(templates)
     maker = ContentMaker(settings)
-    variables = _read(context) if context else json.dumps(example_context(maker.templates, template))
+    variables = _read(context) if context else json.dumps(example_context(maker.templates, template, locale))
     request = EmailRequested(to=[to], template=template, context=variables, locale=locale)
     checked = check_request(request, settings)
     content = maker.make(checked)
@@ -136,21 +138,26 @@ def lint(
 @app.command(epilog=SEND_EPILOG)
 @command
 def send(
-    to: Annotated[list[str], typer.Option("--to", help="Recipient; may be given several times.")],
+    to: Annotated[list[str], typer.Option("--to", metavar="ADDRESS", help="Recipient; may be given several times.")],
     template: Annotated[str | None, typer.Option(help="Name of a template.")] = None,
     context: Context = None,
     locale: Locale = None,
     subject: Annotated[str | None, typer.Option(help="Subject, without a template or instead of its own.")] = None,
     text: Annotated[str | None, typer.Option(help="Plain text, without a template.")] = None,
     html: Annotated[Path | None, typer.Option(help="File with HTML, without a template.", exists=True)] = None,
-    cc: Annotated[list[str] | None, typer.Option("--cc")] = None,
-    bcc: Annotated[list[str] | None, typer.Option("--bcc")] = None,
-    attach: Annotated[list[str] | None, typer.Option("--attach", help="URI of a file in the object store.")] = None,
+    cc: Annotated[list[str] | None, typer.Option("--cc", metavar="ADDRESS", help="A copy, seen by all.")] = None,
+    bcc: Annotated[list[str] | None, typer.Option("--bcc", metavar="ADDRESS", help="A copy, seen by nobody.")] = None,
+    attach: Annotated[
+        list[str] | None, typer.Option("--attach", metavar="URI", help="A file in the object store.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Longest wait for the outcome, seconds.")] = 60.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check it; send nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Outcome as JSON.")] = False,
 ) -> None:
     """Send a mail through the stream and wait for what becomes of it."""
     from streams.email.jobs import EmailJobs
+    from streams.email.request import check_request
+    from streams.email.settings import load_email_settings
     from tidemill.codec import Codec
     from tidemill.config import load_settings
     from tidemill.contracts.registry import Registry
@@ -171,6 +178,15 @@ def send(
         attachments=[Attachment(uri=uri) for uri in attach or []],
     )
     settings = load_settings()
+    # What any worker would refuse is told here, rather than by a dead letter.
+    checked = check_request(request, load_email_settings(settings))
+    if dry_run:
+        addresses = [box.address for box in checked.recipients]
+        if as_json:
+            print_json({"recipients": addresses, "request": request.to_record()})
+        else:
+            out.print(f"would be sent to {', '.join(addresses)}; nothing was sent", markup=False, soft_wrap=True)
+        return
     with (
         Registry(settings) as registry,
         Tail(settings, EmailJobs.TOPICS) as tail,
@@ -210,8 +226,9 @@ def _show(job: EmailJob, timeout: float, *, as_json: bool) -> None:
         print_json(_facts(job))
         return
     if job.seconds is None:
-        err.print(f"[red]✗[/] no answer within {timeout:g} s.")
-        err.print("[bold]next:[/]  Is a worker running? `tidemill worker email` starts one; nothing is lost meanwhile.")
+        err.print(f"[red]✗[/] no answer within {timeout:g} s; the request is event {job.id}.", soft_wrap=True)
+        next_step = "Is a worker running? `tidemill worker email` starts one; nothing is lost meanwhile."
+        err.print(f"[bold]next:[/]  {next_step}", soft_wrap=True)
     elif job.failure is not None:
         out.print("[red]✗[/] became a dead letter: ", end="")
         out.print(job.failure, markup=False, soft_wrap=True)

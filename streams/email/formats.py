@@ -88,26 +88,48 @@ def percent(context: Context, value: Any, digits: int = 0) -> str:
 
 
 @pass_context
+def size(context: Context, value: Any) -> str:
+    """So many bytes as people read them, in powers of 1000: 842 kB, 5.2 MB."""
+    found = max(_number(value, "size"), Decimal(0))
+    unit = "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        # What would be rounded up to 1,000 is the first of the next unit.
+        if round(found, 1) < 1000 or unit == "TB":
+            break
+        found /= 1000
+    shown = round(found, 0 if found >= 100 or unit in ("B", "kB") else 1)
+    return f"{numbers.format_decimal(shown, locale=_here(context))}\u00a0{unit}"
+
+
+@pass_context
 def day(context: Context, value: Any, style: str = "long") -> str:
     """A date, e.g. November 24, 2026; styles are short, medium, long and full."""
-    return dates.format_date(_moment(value, "day"), format=_style(style), locale=_here(context))
+    return _day_text(_moment(value, "day"), _style(style), _here(context))
 
 
 @pass_context
 def moment(context: Context, value: Any, style: str = "medium") -> str:
     """A date with its time in UTC, e.g. Nov 24, 2026, 8:30 AM."""
-    found = _moment(value, "moment")
-    if isinstance(found, datetime) and found.tzinfo is None:
-        found = found.replace(tzinfo=UTC)
-    locale = _here(context)
-    day_text = dates.format_date(found.astimezone(UTC) if isinstance(found, datetime) else found, _style(style), locale)
+    return _moment_text(_moment(value, "moment"), _style(style), _here(context))
+
+
+# A mail shows the same moment in its text and its HTML, and many mails of a template the same one.
+@lru_cache(maxsize=1024)
+def _day_text(found: datetime | date, style: Any, locale: Locale) -> str:
+    return dates.format_date(found, format=style, locale=locale)
+
+
+@lru_cache(maxsize=1024)
+def _moment_text(found: datetime | date, style: Any, locale: Locale) -> str:
     if not isinstance(found, datetime):
-        return day_text
+        return dates.format_date(found, style, locale)
+    if found.tzinfo is None:
+        found = found.replace(tzinfo=UTC)
+    day_text = dates.format_date(found.astimezone(UTC), style, locale)
     # Seconds are noise in a mail, whatever the style of the date.
-    time_text = dates.format_time(found, "short", tzinfo=UTC, locale=locale)
-    return (
-        str(dates.get_datetime_format(_style(style), locale=locale)).replace("{0}", time_text).replace("{1}", day_text)
-    )
+    # CLDR's narrow space before AM is a box in some mail programs, and hardly a gap in others.
+    time_text = dates.format_time(found, "short", tzinfo=UTC, locale=locale).replace("\u202f", "\u00a0")
+    return str(dates.get_datetime_format(style, locale=locale)).replace("{0}", time_text).replace("{1}", day_text)
 
 
 def _style(style: str) -> Any:
@@ -120,6 +142,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "number": number,
     "money": money,
     "percent": percent,
+    "size": size,
     "day": day,
     "moment": moment,
 }

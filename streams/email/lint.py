@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from streams.email.inline_css import inline_css
 from streams.email.pictures import Pictures
+from streams.email.plain_text import plain_text
 from streams.email.settings import EmailSettings
 from streams.email.templates import EXAMPLE, HTML, SUBJECT, TEXT, Rendered, Templates
 from tidemill.errors import Reject, StoreError
@@ -56,17 +57,18 @@ def lint(templates: Templates, settings: EmailSettings, names: Iterable[str]) ->
     return [finding for name in names for finding in _lint_one(templates, settings, name)]
 
 
-def example_context(templates: Templates, name: str) -> dict[str, Any]:
-    """The example that belongs to a template.
+def example_context(templates: Templates, name: str, locale: str | None = None) -> dict[str, Any]:
+    """The example that belongs to a template: `NAME.LOCALE.context.json`, or the one without a locale.
 
     Args:
         templates: The folder.
         name: Of the template.
+        locale: The nearest is taken, as with the template's other files.
 
     Raises:
         Reject: It isn't there, or no JSON object.
     """
-    file = templates.folder / f"{name}.{EXAMPLE}"
+    file = templates.folder / (templates.nearest(name, EXAMPLE, locale) or f"{name}.{EXAMPLE}")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -91,13 +93,14 @@ def _lint_one(templates: Templates, settings: EmailSettings, name: str) -> Itera
     if HTML not in files:
         yield Finding(name, "advice", "has no HTML part, so it is shown as plain text.")
     try:
-        context = example_context(templates, name)
+        example_context(templates, name)
     except Reject as error:
         yield Finding(name, "fault", str(error))
         return
     for locale in (each or None for each in locales):
         subject = None if SUBJECT in templates.files(name, locale) else "-"
         try:
+            context = example_context(templates, name, locale)
             rendered = templates.render(name, context, locale, subject=subject)
         except Reject as error:
             yield Finding(f"{name}.{locale}" if locale else name, "fault", str(error))
@@ -116,9 +119,13 @@ def _lint_rendered(
         if len(rendered.subject) > SUBJECT_CHARS:
             found = f"gives {len(rendered.subject)} characters; lists show about {SUBJECT_CHARS}, phones fewer."
             yield Finding(files[SUBJECT], "advice", found)
+    if rendered.text is not None and not rendered.text.strip():
+        yield Finding(files[TEXT], "fault", "gives a mail without a word.")
     if rendered.html is None:
         return
     file = files[HTML]
+    if not rendered.images and not plain_text(rendered.html).strip():
+        yield Finding(file, "fault", "gives a mail without a word.")
     try:
         html = inline_css(rendered.html)
     except Reject as error:

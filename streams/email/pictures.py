@@ -10,6 +10,7 @@ import base64
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tidemill.errors import Reject
@@ -36,7 +37,13 @@ def content_id(path: str) -> str:
     Raises:
         Reject: The path isn't one of a picture below the templates' folder.
     """
-    if not isinstance(path, str) or not _PATH.fullmatch(path):
+    # What a template passes may be anything, also what can't be a key of the cache.
+    return _content_id(path if isinstance(path, str) else repr(path))
+
+
+@lru_cache(maxsize=256)
+def _content_id(path: str) -> str:
+    if not _PATH.fullmatch(path):
         raise Reject(
             f"image({path!r:.80}) in a template isn't a picture of the templates' folder.",
             hint="Write its path below the folder, e.g. image('images/logo.png'); .png, .jpg, .gif, .webp are shown.",

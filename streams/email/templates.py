@@ -101,18 +101,22 @@ class Templates:
             )
         return known[1]
 
+    def nearest(self, name: str, kind: str, locale: str | None) -> str | None:
+        """The file of a template that is nearest to a locale; None where there is none at all.
+
+        Args:
+            name: Of the template, checked.
+            kind: What its file's name ends with, e.g. `html`.
+            locale: Such as `de-AT`: its own file, then that of `de`, then the one without a locale.
+        """
+        parts = [part for part in (locale or "").replace("_", "-").split("-") if part]
+        variants = ["." + "-".join(parts[:count]) for count in range(len(parts), 0, -1)]
+        files = (f"{name}{variant}.{kind}" for variant in (*variants, ""))
+        return next((file for file in files if (self.folder / file).is_file()), None)
+
     def _look(self, name: str, locale: str | None) -> Mapping[str, str]:
-        variants = [""]
-        parts = (locale or "").replace("_", "-").split("-")
-        for count in range(1, len(parts) + 1):
-            if parts[0]:
-                variants.insert(0, "." + "-".join(parts[:count]))
-        found = {}
-        for kind in (SUBJECT, TEXT, HTML):
-            for variant in variants:
-                if (self.folder / f"{name}{variant}.{kind}").is_file():
-                    found[kind] = f"{name}{variant}.{kind}"
-                    break
+        near = {kind: self.nearest(name, kind, locale) for kind in (SUBJECT, TEXT, HTML)}
+        found = {kind: file for kind, file in near.items() if file is not None}
         return found if TEXT in found or HTML in found else {}
 
     def render(self, name: str, context: Mapping[str, Any], locale: str | None, *, subject: str | None) -> Rendered:

@@ -23,6 +23,7 @@ class HostileRelay:
         self._luck = random.Random(seed)
         self._lock = threading.Lock()
         self._seen: set[str] = set()
+        self._calm = False
         self.taken: dict[str, list[tuple[str, ...]]] = defaultdict(list)
         self.unanswered: Counter[str] = Counter()
         self.did: Counter[str] = Counter()
@@ -43,10 +44,16 @@ class HostileRelay:
                     return self._end(command)
         return None
 
+    def settle(self) -> None:
+        """From now on take everything: for what isn't about the server's manners."""
+        with self._lock:
+            self._calm = True
+
     @property
     def copies(self) -> int:
         """Mails that it has taken."""
-        return sum(map(len, self.taken.values()))
+        with self._lock:
+            return sum(map(len, self.taken.values()))
 
     def _recipient(self, address: str) -> str | None:
         if address.endswith(f"@{GONE}"):
@@ -72,7 +79,7 @@ class HostileRelay:
         return lost
 
     def _one_of(self, *choices: tuple[str, float]) -> str | None:
-        throw = self._luck.random()
+        throw = 1.0 if self._calm else self._luck.random()
         for answer, share in choices:
             if throw < share:
                 self.did[answer] += 1

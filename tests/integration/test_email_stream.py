@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +16,7 @@ from typing import Any
 import pytest
 
 from streams.email.handler import email, mailer_of, send
+from tests.integration.commands import command_environment
 from tests.integration.smtp_server import DROP, Command, SmtpServer, smtp_server_in_thread
 from tests.integration.working import (
     Working,
@@ -22,12 +28,14 @@ from tests.integration.working import (
     until_there,
     working,
 )
+from tidemill import replay
 from tidemill.codec import Codec
 from tidemill.config import Settings
 from tidemill.contracts.registry import Registry
 from tidemill.event import Event
 from tidemill.events import EmailRequested, EmailSent
 from tidemill.publisher import Publisher
+from tidemill.replay.republish import republish
 from tidemill.runtime.retry import Retry
 from tidemill.runtime.stream import Stream, stream
 from tidemill.runtime.work import Work
@@ -97,7 +105,9 @@ async def test_a_mail_from_a_template_arrives_and_its_outcome_is_told(settings: 
     )
 
 
-async def test_publishing_yesterdays_requests_again_sends_nothing(settings: Settings, server: SmtpServer) -> None:
+async def test_yesterdays_requests_published_again_or_replayed_send_nothing(
+    settings: Settings, server: SmtpServer
+) -> None:
     requests = [note(f"someone{number}@example.com") for number in range(20)]
     ids = tuple(f"yesterday-{number}" for number in range(20))
     ask(settings, *requests, ids=ids)
@@ -105,9 +115,48 @@ async def test_publishing_yesterdays_requests_again_sends_nothing(settings: Sett
         await until_there(settings, SENT, 20)
         ask(settings, *requests, ids=ids)
         await until_there(settings, SENT, 40)
+        topic = EmailRequested.__contract__.topic
+        again = replay.scan(topic, settings=settings)
+        done = await asyncio.to_thread(republish, again, topic, name="yesterday", into_source=True)
+        assert (done.events, done.complete) == (40, True)
+        await until_there(settings, SENT, 80)
     assert len(server.mails) == 20
-    told = [(event.cause, json.dumps(event.payload.to_record())) for event in events(settings, EmailSent, 40)]
+    told = [(event.cause, json.dumps(event.payload.to_record())) for event in events(settings, EmailSent, 80)]
     assert len(set(told)) == 20
+
+
+async def test_the_command_sends_a_mail_and_says_what_became_of_it(settings: Settings, server: SmtpServer) -> None:
+    def rule(command: Command) -> str | None:
+        return "550 5.1.1 no such person" if command.verb == "RCPT" and command.path.startswith("gone@") else None
+
+    server.rule = rule
+
+    async def send(*arguments: str) -> tuple[int | None, str]:
+        command = [sys.executable, "-m", "tidemill", "email", "send", "--subject", "A note", "--text", "Short."]
+        environment = {**os.environ, **command_environment(settings)}
+        program = await asyncio.create_subprocess_exec(*command, *arguments, stdout=PIPE, env=environment)
+        said, _ = await program.communicate()
+        return program.returncode, said.decode()
+
+    async with mailing(settings, email):
+        partly, refused = await asyncio.gather(
+            send("--to", "ada@example.com", "--cc", "gone@example.com", "--bcc", "bob@example.com"),
+            send("--to", "gone@example.com", "--json"),
+        )
+    (mail,) = server.mails
+    assert mail.recipients == ("ada@example.com", "bob@example.com")
+    assert b"bob@example.com" not in mail.data
+    assert partly[0] == 0
+    first, second, third, fourth, fifth = partly[1].splitlines()
+    assert [first, second] == ["✓ ada@example.com", "✓ bob@example.com"]
+    assert third == "✗ gone@example.com: 550 5.1.1 no such person"
+    size = f"{len(mail.data) / 1000:.1f} kB to 127.0.0.1:{server.port} in "
+    assert re.fullmatch(rf"{re.escape(size)}\d+\.\d\d s: 250 2\.0\.0 queued as 000001", fourth)
+    assert fifth == f"Message-ID <{mail.message_id}>"
+    assert refused[0] == 1
+    found = json.loads(refused[1])
+    assert found["result"] is None
+    assert "gone@example.com: 550 5.1.1 no such person" in found["failure"]
 
 
 async def test_a_recipient_who_is_put_off_gets_the_mail_later_and_the_others_dont_get_it_twice(

@@ -15,9 +15,11 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from tests.integration.steps import StepAsked, StepDone
 from tests.integration.working import (
+    ASKED,
     DEAD,
     DONE,
     WAIT_SECONDS,
+    Working,
     dead_letters,
     encoded,
     ends,
@@ -97,6 +99,26 @@ async def test_without_order_a_long_wait_goes_around_and_holds_nothing(settings:
     assert sorted(attempt for attempt, _ in failing)[-2:] == [2, 3]
     assert len({event_id for attempt, event_id in failing if attempt > 1}) == 1
     assert sum(ends(settings, DEAD).values()) == 0
+
+
+async def test_of_two_workers_each_has_a_share_of_what_is_new_and_of_what_comes_back(settings: Settings) -> None:
+    prepare(settings)
+    make_delayed(settings)
+
+    @stream("step.asked", name="shared", order="none", retry=Retry(attempts=2, first=60.0))
+    async def shared(event: Event[StepAsked], work: Work) -> None:
+        return None
+
+    async with working(settings, shared) as one, working(settings, shared) as other:
+        new = settings.qualified(ASKED)
+
+        def shares(worker: Working) -> tuple[int, int]:
+            (engine,) = worker.engines
+            of_new = sum(topic == new for topic, _ in engine.parts)
+            return of_new, len(engine.parts) - of_new
+
+        # Kafka's default assignor gave one of them all four of the one topic, and the other those of the other.
+        await until(lambda: shares(one) == shares(other) == (2, 2), "each has two partitions of each topic")
 
 
 async def test_the_dead_letter_of_an_event_that_went_around_is_the_event_as_it_was(settings: Settings) -> None:

@@ -11,9 +11,12 @@ import typer
 from typer.testing import CliRunner
 
 from streams.email.command import register
-from streams.email.lint import Finding, lint
+from streams.email.content import ContentMaker
+from streams.email.lint import Finding, example_context, lint
+from streams.email.plain_text import plain_text
+from streams.email.request import check_request
 from streams.email.templates import Templates
-from tests.unit.email_samples import TEMPLATES, read, settings
+from tests.unit.email_samples import TEMPLATES, read, settings, templated
 
 app = typer.Typer()
 register(app)
@@ -67,6 +70,8 @@ def test_a_template_without_faults_has_no_findings(folder: Path) -> None:
         ("a.html", "<p onclick='x()'>", "holds onclick"),
         ("a.html", "<a href='javascript:x()'>x</a>", "holds href='javascript:x()'"),
         ("a.html", "<a href='#'>x</a>", "a link that leads nowhere"),
+        ("a.de.html", "<body><p style='display: none'>Hello</p></body>", "a.de.html gives a mail without a word"),
+        ("a.de.txt", "{# nothing #}", "a.de.txt gives a mail without a word"),
         ("a.html", "<p>" + "x" * 103_000 + "</p>", "Gmail shows the first 102,000"),
     ],
 )
@@ -108,6 +113,26 @@ def test_the_shipped_templates_have_no_findings() -> None:
     assert findings(TEMPLATES) == []
 
 
+@pytest.mark.parametrize("name", ["welcome", "report-ready", "daily-summary"])
+def test_a_shipped_template_says_in_german_what_it_says_in_english(name: str) -> None:
+    templates, maker = Templates(TEMPLATES), ContentMaker(settings())
+    pages = []
+    for locale in ("en", "de"):
+        context = json.dumps(example_context(templates, name, locale))
+        content = maker.make(check_request(templated(name, context=context, locale=locale), settings()))
+        assert content.html is not None
+        pages.append(plain_text(content.html))
+        for line in content.text.splitlines():
+            # Figures, names and links: whatever isn't put in other words.
+            for word in re.findall(r"https?://\S+|\d[\d.,]*\d", line):
+                assert word in content.html, (locale, word)
+    english, german = pages
+    # As many paragraphs, and none of them left in the other language.
+    blocks = [[block for block in page.split("\n\n") if block.strip()] for page in (english, german)]
+    assert len(blocks[0]) == len(blocks[1])
+    assert not {block for block in blocks[0] if re.search(r"[a-z]{4} [a-z]{2}", block)} & set(blocks[1])
+
+
 def test_a_preview_is_files_that_stand_alone(tmp_path: Path) -> None:
     asked = ["email", "preview", "welcome", "--templates", str(TEMPLATES), "--out", str(tmp_path / "out")]
     shown = CliRunner().invoke(app, asked)
@@ -120,6 +145,16 @@ def test_a_preview_is_files_that_stand_alone(tmp_path: Path) -> None:
     assert "cid:" not in page
     assert "data:image/png;base64," in page
     assert b"Welcome, Ada!" in files["welcome.txt"]
+
+
+def test_a_locale_may_have_an_example_of_its_own(folder: Path) -> None:
+    (folder / "a.de.txt").write_text("{{ gruss }}")
+    assert "'gruss' is undefined" in words(folder)
+    (folder / "a.de.context.json").write_text('{"name": "Ada", "gruss": "Moin"}', encoding="utf-8")
+    assert findings(folder) == []
+    asked = ["email", "preview", "a", "--text", "--templates", str(folder), "--locale"]
+    assert CliRunner().invoke(app, [*asked, "de-AT"]).stdout == "Moin"
+    assert CliRunner().invoke(app, [*asked, "fr"]).stdout == "Hello Ada"
 
 
 def test_the_page_of_a_preview_shows_it_wide_narrow_and_dark_and_runs_nothing_of_it(tmp_path: Path) -> None:

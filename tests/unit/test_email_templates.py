@@ -139,10 +139,30 @@ def test_numbers_and_dates_are_written_in_the_recipients_language(tmp_path: Path
         a__txt="{{ n | number }}|{{ n | money('EUR') }}|{{ s | percent }}|{{ d | day }}|{{ t | moment }}|{{ locale }}",
     )
     context = {"n": 1234.5, "s": 0.25, "d": "2026-11-24", "t": "2026-11-24T08:30:00+01:00"}
-    english = text_of(templates, context).replace("\u202f", " ")
+    english = text_of(templates, context).replace("\u00a0", " ")
     assert english == "1,234.5|€1,234.50|25%|November 24, 2026|Nov 24, 2026, 7:30 AM|en"
     german = text_of(templates, context, "de").replace("\u00a0", " ")
     assert german == "1.234,5|1.234,50 €|25 %|24. November 2026|24.11.2026, 07:30|de"
+
+
+@pytest.mark.parametrize(
+    ("bytes_", "expected"),
+    [
+        (0, "0 B"),
+        (-5, "0 B"),
+        (999, "999 B"),
+        (999.96, "1 kB"),
+        (841_600, "842 kB"),
+        (999_999, "1 MB"),
+        (5_210_000, "5.2 MB"),
+        (123_400_000, "123 MB"),
+        (7.25e12, "7.2 TB"),
+        (4e15, "4,000 TB"),
+    ],
+)
+def test_sizes_are_written_as_people_read_them(tmp_path: Path, bytes_: float, expected: str) -> None:
+    templates = folder(tmp_path, a__txt="{{ n | size }}")
+    assert text_of(templates, {"n": bytes_}).replace("\u00a0", " ") == expected
 
 
 def test_a_locale_that_isnt_known_is_refused_and_a_region_that_isnt_falls_back() -> None:

@@ -118,7 +118,7 @@ class _Lines:
             return
         keys = rows.column("_key").to_pylist() if "_key" in rows.schema.names else None
         payload = rows.select([name for name in rows.schema.names if name not in SHOWN_FIRST])
-        bodies = json_rows(payload) if payload.num_columns else iter([""] * len(places))
+        bodies = json_rows(payload, spaced=True) if payload.num_columns else iter([""] * len(places))
         for number, ((timestamp_ms, partition, offset), body) in enumerate(zip(places, bodies, strict=True)):
             line = event_line(
                 f"{partition}:{offset}", cell_text(_utc(timestamp_ms)), None if keys is None else keys[number], body
