@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 COMPONENT = "#/components/schemas/"
 PROBLEM = {"$ref": "#/components/responses/Problem"}
-REFUSALS = ("400", "401", "403", "404", "409", "413", "415", "422", "429", "503")
+REFUSALS = ("400", "401", "403", "404", "408", "409", "413", "415", "422", "429", "431", "503")
 BYTES = {"type": "string", "format": "binary"}
 TEXT = {"type": "string", "minLength": 1, "maxLength": 2_000, "format": PRINTABLE}
 
