@@ -15,7 +15,7 @@ from consumers.archive.reading import Waiting, waiting
 from consumers.archive.scratch import scratch
 from consumers.archive.taking import Pass, Progress, Taken
 from consumers.archive.topics import topics_there
-from tidemill.errors import StoreError, TidemillError
+from tidemill.errors import ConfigError, StoreError, TidemillError
 from tidemill.replay.lake import INNER, Lake, State
 from tidemill.telemetry import get_logger
 
@@ -148,6 +148,11 @@ class Archiver:
             return False
         except TidemillError as error:
             done.failed[topic] = error
+        except OSError as error:
+            done.failed[topic] = ConfigError(
+                f"Files can't be written in {folder}: {error.strerror or error}.",
+                hint="Look whether the disk is full, or set TIDEMILL_ARCHIVE_SCRATCH_DIR.",
+            )
         return True
 
     def _is_idle(self, topic: str, full_name: str) -> bool:

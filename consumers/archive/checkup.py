@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from consumers.archive.settings import load_archive_settings
 from consumers.archive.status import archived_topics, read_status
 from tidemill.cli.finding import Finding
+from tidemill.cli.replay_words import count_text
 from tidemill.errors import ArchiveError, ConfigError, StoreError
 from tidemill.replay.lake import Lake
 
@@ -47,4 +48,4 @@ def check_archive(settings: Settings) -> Finding:
             "`tidemill archive status` says which; let topics keep events for longer, or archive more often.",
         )
     lag = sum(each.lag or 0 for each in found)
-    return Finding(NAME, True, f"{len(found):,} topics in {lake.url}, {lag:,} offsets not archived yet")
+    return Finding(NAME, True, f"{count_text(len(found), 'topic')} in {lake.url}, {lag:,} offsets not archived yet")

@@ -141,7 +141,7 @@ def status(topics: Topics = None, as_json: Json = False) -> None:
     """What is archived of each topic, what waits, and what is lost or in danger."""
     from consumers.archive.settings import load_archive_settings
     from consumers.archive.status import archived_topics, read_status
-    from tidemill.cli.replay_words import size_text
+    from tidemill.cli.replay_words import count_text, size_text
     from tidemill.config import load_settings
     from tidemill.replay.lake import Lake
 
@@ -172,7 +172,8 @@ def status(topics: Topics = None, as_json: Json = False) -> None:
             for partition, why in each.danger.items():
                 err.print(f"{each.topic}, partition {partition}: {why}.", markup=False, soft_wrap=True)
             if each.unpublished:
-                err.print(f"{each.topic}: {each.unpublished:,} files wait to be published, by the next archiver.")
+                files = count_text(each.unpublished, "file")
+                err.print(f"{each.topic}: {files} committed and not published yet; the next archiver does it.")
     raise typer.Exit(1 if any(each.gaps or each.danger for each in found) else 0)
 
 
@@ -223,6 +224,7 @@ def verify(
     """Compare the archive with its log and with the topics, event by event."""
     from consumers.archive.status import archived_topics
     from consumers.archive.verification import verify as look
+    from tidemill.cli.replay_words import count_text
     from tidemill.config import load_settings
     from tidemill.replay.lake import Lake
 
@@ -237,9 +239,10 @@ def verify(
         print_json([{**asdict(each), "ok": each.ok} for each in found])
     for each in [] if as_json else found:
         mark = "[green]✓[/]" if each.ok else "[red]✗[/]"
-        looked = f"{each.entries:,} commits"
+        looked = count_text(each.entries, "commit")
         if not quick:
-            looked += f", {each.files:,} files with {each.events:,} events, {each.compared:,} of them as in the topic"
+            inside = f"{count_text(each.files, 'file')} with {count_text(each.events, 'event')}"
+            looked += f", {inside}, of which {each.compared:,} were compared with the topic"
         lost = f"; {each.lost:,} were lost before, as is recorded" if each.lost else ""
         out.print(f"{mark} {each.topic}: {looked}{lost}", soft_wrap=True)
         for problem in each.problems:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from consumers.archive.committing import Outrun
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from tidemill.replay.lake import State
 
 ASK_SECONDS = 0.2
+TURN_SECONDS = 30.0
+"""Then the topic is an archiver's for a moment: new events don't wait until all is put together."""
+PAUSE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -76,31 +82,39 @@ class Compactor:
         found = []
         with scratch(folder) as own:
             for topic in self._names():
-                full_name = self._settings.qualified(topic)
-                lease = Lease(self._lake.store, full_name, self._archive.lease_seconds)
-                while not self._stop.is_set() and lease.take() is not None:
-                    self._stop.wait(ASK_SECONDS)
-                if self._stop.is_set():
-                    break
                 done: list[Bundle] = []
-                try:
-                    state = self._lake.state(full_name)
-                    total = len(self._bundles(state))
-                    work = Compaction(self._settings, self._archive, self._lake, topic, own, self._stop)
-                    for bundle in work.run(state, lease):
-                        done.append(bundle)
-                        if progress is not None:
-                            progress(topic, len(done), total)
-                except Outrun as error:
-                    raise ArchiveError(
-                        f"Another archiver has taken topic {topic!r} over meanwhile.",
-                        hint="Do it again.",
-                        retriable=True,
-                    ) from error
-                finally:
-                    lease.give_back()
+                while not self._turn(topic, own, done, progress):
+                    self._stop.wait(PAUSE_SECONDS)
                 found.append(_counted(topic, done))
         return found
+
+    def _turn(self, topic: str, folder: Path, done: list[Bundle], progress: Progress | None) -> bool:
+        """Put together for a while; whether nothing is left to do."""
+        full_name = self._settings.qualified(topic)
+        lease = Lease(self._lake.store, full_name, self._archive.lease_seconds)
+        while not self._stop.is_set() and lease.take() is not None:
+            self._stop.wait(ASK_SECONDS)
+        if self._stop.is_set():
+            return True
+        until = time.monotonic() + TURN_SECONDS
+        try:
+            state = self._lake.state(full_name)
+            total = len(done) + len(self._bundles(state))
+            work = Compaction(self._settings, self._archive, self._lake, topic, folder, self._stop)
+            with closing(work.run(state, lease)) as merged:
+                for bundle in merged:
+                    done.append(bundle)
+                    if progress is not None:
+                        progress(topic, len(done), total)
+                    if time.monotonic() > until:
+                        return False
+        except Outrun as error:
+            raise ArchiveError(
+                f"Another archiver has taken topic {topic!r} over meanwhile.", hint="Do it again.", retriable=True
+            ) from error
+        finally:
+            lease.give_back()
+        return True
 
     def _names(self) -> list[str]:
         there = archived_topics(self._settings, self._lake)

@@ -7,16 +7,18 @@ can't be given that: the old files go first, then the new ones get their names, 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import pyarrow.parquet as pq
+
 from consumers.archive.committing import Committer, Outrun
 from consumers.archive.files import Files, notes_of
 from consumers.archive.reading import everything, schema_of
-from consumers.archive.rows import Rows
+from consumers.archive.rows import ENVELOPE, REASON, Rows
 from tidemill.contracts.registry import Registry
 from tidemill.errors import ArchiveError
 from tidemill.replay.archived import Archived
@@ -107,7 +109,7 @@ class Compaction:
         self._folder, self._stop = folder, stop
         self._full_name = settings.qualified(topic)
 
-    def run(self, state: State, lease: Held, *, today: str | None = None) -> Iterable[Bundle]:
+    def run(self, state: State, lease: Held, *, today: str | None = None) -> Generator[Bundle, None, None]:
         """Put together what can be; gives each bundle when it is done.
 
         Args:
@@ -131,12 +133,27 @@ class Compaction:
                     return
                 if lease.lost:
                     raise Outrun
+                if reader is None:
+                    self._check_bare(bundle)
                 files = Files(self._folder, rows.schemas, notes, self._archive)
                 try:
                     self._merge(bundle, rows, files, committer)
                 finally:
                     files.drop()
                 yield bundle
+
+    def _check_bare(self, bundle: Bundle) -> None:
+        """Without a schema only bytes would be left of files that have columns."""
+        store = self._lake.store
+        for file in bundle.files:
+            with store.open(store.uri(file.name)) as stream:
+                columns = pq.ParquetFile(stream).schema_arrow.names
+            if named := [name for name in columns if name not in ENVELOPE and name != REASON]:
+                raise ArchiveError(
+                    f"Files of {self._full_name!r} have the column {named[0]!r}, "
+                    "and no schema of it is registered any more.",
+                    hint="Register it (`tidemill schemas register`), or leave the files as they are.",
+                )
 
     def _merge(self, bundle: Bundle, rows: Rows, files: Files, committer: Committer) -> None:
         source = Archived(self._lake, self._full_name, everything(self._topic), (), values=True, messages=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -145,7 +146,9 @@ class Files:
     def drop(self) -> None:
         """Give up what is under way."""
         for file in self._open.values():
-            file.writer.close()
+            # It needn't become whole: on a full disk it can't.
+            with suppress(OSError, pa.ArrowException):
+                file.writer.close()
             file.path.unlink(missing_ok=True)
         self._open = {}
 

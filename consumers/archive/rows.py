@@ -6,17 +6,18 @@ that know neither Avro nor the registry.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from itertools import accumulate
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
 from tidemill.contracts.schema import Record
 from tidemill.decoder import WriterSchema
-from tidemill.event import Event, headers_of
+from tidemill.event import CAUSE, ID, REPLAY, ROOT, TIME, Event, headers_of
 from tidemill.replay.archived import HEADERS_RAW, KEY_RAW
 from tidemill.replay.arrow_types import arrow_type
 from tidemill.replay.decoding import Decoder
@@ -33,7 +34,6 @@ _LAST_DAY = 2_932_896
 """The 31st of December 9999."""
 
 _PLACE = ("_partition", "_offset", "_timestamp", "_key", "_schema_id")
-_TEXTS = ("_id", "_root", "_cause", "_replay")
 _PAIR = pa.struct([("name", pa.string()), ("value", pa.binary())])
 
 
@@ -126,23 +126,69 @@ def date_of(day: int) -> str:
 
 
 def _envelope(taken: Slice) -> list[Any]:
+    # Headers are asked for once: they cost more than all else.
     pairs = [headers_of(message) for message in taken.messages]
-    named = [dict(each) for each in pairs]
-    events: list[Event[Any]] = [Event.received(None, message) for message in taken.messages]
-    exact = [
-        None if len(each) == len(by_name) else [{"name": name, "value": value} for name, value in each]
-        for each, by_name in zip(pairs, named, strict=True)
-    ]
+    named: list[Headers] = [dict(each) for each in pairs]
     columns = {name: envelope_column(name, taken) for name in _PLACE}
     columns[KEY_RAW] = pa.array([None if _is_text(key) else key for key in taken.keys], pa.binary())
     columns["_value"] = pa.array(taken.values, pa.binary())
     columns[TOMBSTONE] = pa.array([value is None for value in taken.values], pa.bool_())
-    columns["_headers"] = pa.array([[*each.items()] for each in named], ENVELOPE["_headers"])
-    columns[HEADERS_RAW] = pa.array(exact, ENVELOPE[HEADERS_RAW])
-    columns["_time"] = pa.array([*map(_moment, events)], envelope_type("_time"))
-    for name in _TEXTS:
-        columns[name] = pa.array([getattr(event, name[1:]) for event in events], envelope_type(name))
+    columns["_headers"] = _header_maps(named)
+    columns[HEADERS_RAW] = pa.array(
+        [
+            None if len(each) == len(by_name) else [{"name": name, "value": value} for name, value in each]
+            for each, by_name in zip(pairs, named, strict=True)
+        ],
+        ENVELOPE[HEADERS_RAW],
+    )
+    # What the envelope doesn't say, `Event` knows how to put in.
+    ids = [
+        each.get(ID) or Event.received(None, message).id.encode()
+        for each, message in zip(named, taken.messages, strict=True)
+    ]
+    columns["_id"] = _texts(ids)
+    columns["_root"] = _texts([each.get(ROOT) or id_ for each, id_ in zip(named, ids, strict=True)])
+    for name, header in (("_cause", CAUSE), ("_replay", REPLAY)):
+        columns[name] = _texts([_present(each, header) for each in named])
+    columns["_time"] = _moments(named, taken)
     return [columns[name] for name in ENVELOPE]
+
+
+Headers: TypeAlias = dict[str, bytes | None]
+"""Of one event; of a name that is there twice the last."""
+
+
+def _header_maps(named: Sequence[Headers]) -> Any:
+    offsets = [0, *accumulate(map(len, named))]
+    names = [name for each in named for name in each]
+    values = [value for each in named for value in each.values()]
+    return pa.MapArray.from_arrays(
+        pa.array(offsets, pa.int32()), pa.array(names, pa.string()), pa.array(values, pa.binary())
+    )
+
+
+def _texts(values: Sequence[bytes | None]) -> Any:
+    try:
+        return pa.array(values, pa.binary()).cast(pa.string())
+    except pa.ArrowInvalid:
+        return pa.array([None if value is None else value.decode("utf-8", "replace") for value in values], pa.string())
+
+
+def _present(headers: Headers, name: str) -> bytes | None:
+    # A header without a value is one with an empty text, as `Event` has it.
+    return (headers[name] or b"") if name in headers else None
+
+
+def _moments(named: Sequence[Headers], taken: Slice) -> Any:
+    type_ = ENVELOPE["_time"]
+    texts = [each.get(TIME) for each in named]
+    try:
+        if all(text is not None and text.endswith(b"Z") for text in texts):
+            return pa.array(texts, pa.binary()).cast(pa.string()).cast(type_)
+    except pa.ArrowInvalid:
+        pass  # one of them isn't as ours are, and is looked at by itself, as all are then
+    events: list[Event[Any]] = [Event.received(None, message) for message in taken.messages]
+    return pa.array([*map(_moment, events)], type_)
 
 
 def _moment(event: Event[Any]) -> datetime | None:
@@ -164,7 +210,7 @@ def _is_text(key: bytes | None) -> bool:
 
 
 ENVELOPE: dict[str, Any] = {
-    **{name: envelope_type(name) for name in (*_PLACE, "_id", "_time", *_TEXTS[1:], "_headers")},
+    **{name: envelope_type(name) for name in (*_PLACE, "_id", "_time", "_root", "_cause", "_replay", "_headers")},
     TOMBSTONE: pa.bool_(),
     "_value": pa.binary(),
     KEY_RAW: pa.binary(),

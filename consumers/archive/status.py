@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from consumers.archive.reading import endangered, oldest_waiting, retention_of, waiting
+from tidemill import broker
 from tidemill.errors import UnknownTopic
 from tidemill.replay.lake import INNER
 
@@ -57,7 +58,9 @@ def archived_topics(settings: Settings, lake: Lake) -> list[str]:
         StoreError: The store can't be read.
     """
     space = settings.namespace
-    return [name.removeprefix(space) for name in lake.topics() if name.startswith(space)]
+    names = [name for name in lake.topics() if name.startswith(space)]
+    # One whose first commit came to nothing has its name there, and no log.
+    return [name.removeprefix(space) for name in names if lake.entry(name, 1) is not None]
 
 
 def read_status(settings: Settings, archive: ArchiveSettings, lake: Lake, topics: Sequence[str]) -> list[TopicStatus]:
@@ -73,6 +76,8 @@ def read_status(settings: Settings, archive: ArchiveSettings, lake: Lake, topics
         ArchiveError, StoreError: The archive can't be read.
         BrokerError: The cluster can't be asked.
     """
+    if topics:
+        broker.cluster_metadata(settings)  # whether anybody answers is said best here
     return [_status(settings, archive, lake, topic) for topic in topics]
 
 

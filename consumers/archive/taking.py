@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from tidemill.replay.lake import Lake, State
     from tidemill.replay.slices import Slice
 
-DEPTH = 3
+DEPTH = 2
 """How many slices may wait between Kafka and the files."""
+
+MEMORY_PARTS = 2
+"""What is fetched ahead has one of so many parts of a scan's memory: messages are kept here, with their headers."""
 
 Progress = Callable[[str, int, int], None]
 """Called with the topic, the offsets passed, and the offsets in all."""
@@ -124,7 +127,7 @@ class Pass:
         lease: Lease,
         progress: Progress | None,
     ) -> None:
-        fetcher = Fetcher(self._settings, everything(self._topic), found.plan, keep_messages=True)
+        fetcher = Fetcher(self._settings, everything(self._topic), found.plan, keep_messages=True, share=MEMORY_PARTS)
         course = _Course(found)
         late_looked: set[int] = set()
         retention = retention_of(self._settings, found.plan.topic)

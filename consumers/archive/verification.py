@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from consumers.archive.reading import everything
+from tidemill import broker
 from tidemill.errors import ArchiveError, ObjectMissing, UnknownTopic
 from tidemill.event import headers_of
 from tidemill.replay.ahead import ahead
@@ -163,6 +164,7 @@ def _compare(
     settings: Settings, lake: Lake, topic: str, state: State, found: Verified, progress: Progress | None
 ) -> None:
     """Whether each event that the topic still has is archived as it is, and no other."""
+    broker.cluster_metadata(settings)  # whether anybody answers is said best here
     cluster = Cluster(settings, topic)
     try:
         topic_id, count = cluster.describe()
