@@ -13,12 +13,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from producers.gateway import event_routes, health_routes, job_routes, schema_routes, uploads
+from producers.gateway import health_routes, schema_routes
 from producers.gateway.errors import Problem, problem_of
+from producers.gateway.events import routes as event_routes
 from producers.gateway.front import Front, shown_path
 from producers.gateway.gateway import Gateway
-from producers.gateway.job_settings import load_job_settings
-from producers.gateway.upload_settings import load_upload_settings
+from producers.gateway.jobs import routes as job_routes
+from producers.gateway.jobs.settings import load_job_settings
+from producers.gateway.uploads import routes as upload_routes
+from producers.gateway.uploads.settings import load_upload_settings
 from tidemill.errors import TidemillError
 from tidemill.telemetry import get_logger
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from producers.gateway.settings import GatewaySettings
     from tidemill.config import Settings
 
-PROVIDERS = (schema_routes, uploads, job_routes, health_routes)
+PROVIDERS = (schema_routes, upload_routes, job_routes, health_routes)
 """Modules that have `routes()`, and `openapi()` for the part of the document that describes them."""
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 
 from producers.gateway.settings import GatewaySettings, load_gateway_settings
-from producers.gateway.token_store import FILE, TokenStore, TokensUnavailable
+from producers.gateway.tokens.store import FILE, TokenStore, TokensUnavailable
 from tidemill.cli.finding import Finding
 from tidemill.config import Settings
 

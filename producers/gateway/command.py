@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producers.gateway.extra import require_extra
-from producers.gateway.token_command import app as tokens
+from producers.gateway.tokens.command import app as tokens
 from tidemill.cli.terminal import command
 from tidemill.errors import ConfigError
 
@@ -89,7 +89,7 @@ def check_access(settings: Settings, gateway_settings: GatewaySettings) -> None:
                 hint="Leave --open out and make a token: `tidemill tokens create`.",
             )
         return
-    from producers.gateway.token_store import TokenStore
+    from producers.gateway.tokens.store import TokenStore
 
     store = TokenStore(settings, gateway_settings)
     try:

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from producers.gateway.avro_body import AvroBodies
+from producers.gateway.events.avro_body import AvroBodies
+from producers.gateway.events.repeats import Repeats
 from producers.gateway.metrics import Metrics
-from producers.gateway.repeats import Repeats
-from producers.gateway.token_book import TokenBook
-from producers.gateway.token_store import TokenStore
+from producers.gateway.tokens.book import TokenBook
+from producers.gateway.tokens.store import TokenStore
 from producers.gateway.waiting import Waiting
 from tidemill.codec import Codec
 from tidemill.contracts.catalogue import Catalogue, installed_events

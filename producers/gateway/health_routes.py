@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from producers.gateway.access import authenticated, gateway_of
 from producers.gateway.health import Health
+from producers.gateway.tokens.access import authenticated, gateway_of
 
 NO_STORE = {"Cache-Control": "no-store"}
 

@@ -10,11 +10,11 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from producers.gateway import media_types
-from producers.gateway.access import gateway_of, is_internal
-from producers.gateway.event_openapi import event_paths
+from producers.gateway.events.openapi import event_paths
 from producers.gateway.home_page import POLICY, home_page
 from producers.gateway.json_schema import json_schema
 from producers.gateway.openapi import document
+from producers.gateway.tokens.access import gateway_of, is_internal
 
 if TYPE_CHECKING:
     from producers.gateway.gateway import Gateway

@@ -11,7 +11,7 @@ from typing import Any
 import schemathesis
 from hypothesis import strategies
 
-from producers.gateway.event_openapi import PARAMETERS
+from producers.gateway.events.openapi import PARAMETERS
 from tests.crash.gateway_cases import BODY, PICTURE
 
 KEY = re.compile(PARAMETERS["IdempotencyKey"]["schema"]["pattern"])

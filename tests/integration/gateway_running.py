@@ -15,8 +15,8 @@ from typing import Any
 from producers.gateway.gateway import Gateway
 from producers.gateway.server import Server, bound
 from producers.gateway.settings import load_gateway_settings
-from producers.gateway.token_request import new_token
-from producers.gateway.token_store import TokenStore
+from producers.gateway.tokens.request import new_token
+from producers.gateway.tokens.store import TokenStore
 from tidemill.config import Settings
 
 START_SECONDS = 20.0

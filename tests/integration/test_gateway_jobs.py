@@ -17,8 +17,8 @@ from typing import Any
 
 from PIL import Image
 
-from producers.gateway.job_desk import JobDesk
-from producers.gateway.job_settings import JobSettings
+from producers.gateway.jobs.desk import JobDesk
+from producers.gateway.jobs.settings import JobSettings
 from streams.image.handler import image
 from tests.integration.gateway_running import Running, new_tokens, running_gateway
 from tests.integration.gateway_streams import Told, stream

@@ -14,8 +14,8 @@ import pytest
 
 from producers.gateway.checkup import check_gateway
 from producers.gateway.settings import load_gateway_settings
-from producers.gateway.token_request import new_token
-from producers.gateway.token_store import TokenStore, TokensUnavailable
+from producers.gateway.tokens.request import new_token
+from producers.gateway.tokens.store import TokenStore, TokensUnavailable
 from tests.crash.gateway_cases import CASES, Target
 from tests.integration.gateway_running import Running, new_tokens, revoke_token, running_gateway
 from tests.integration.postgres import Postgres

@@ -67,7 +67,7 @@ def slice_of(messages: Sequence[SampleMessage]) -> Slice:
         [each.timestamp_ms for each in messages],
         [each.with_key for each in messages],
         [each.with_value for each in messages],
-        list(messages),
+        cast("Any", [*messages]),
         sum(len(each.with_value or b"") for each in messages),
         len(messages),
         {each.in_partition: each.at_offset + 1 for each in messages},

@@ -240,7 +240,7 @@ async def test_a_gateway_without_tokens_answers_to_localhost_alone(call: Calls) 
 
 
 async def test_a_fault_of_the_gateway_tells_nothing_of_it(call: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producers.gateway.event_routes.parsed", lambda body: 1 / 0)
+    monkeypatch.setattr("producers.gateway.events.routes.parsed", lambda body: 1 / 0)
     with capture_logs() as logged:
         answer = await call.post("/events/image.requested", PICTURE)
     assert (answer.status, answer.json["type"]) == (500, "urn:tidemill:problem:internal")

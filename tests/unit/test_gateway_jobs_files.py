@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from producers.gateway.errors import Problem
-from producers.gateway.job_files import MOST_FILES, chosen, files_of
-from producers.gateway.job_sending import range_of
-from producers.gateway.sse import event, json_line, last_event_id, retry
+from producers.gateway.jobs.files import MOST_FILES, chosen, files_of
+from producers.gateway.jobs.sending import range_of
+from producers.gateway.jobs.sse import event, json_line, last_event_id, retry
 from tests.unit.gateway_job_samples import AT, status
 from tidemill.errors import ForbiddenUri
 from tidemill.jobs import JobResult, JobStatus, State

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from producers.gateway.gateway import Gateway
-from producers.gateway.job_desk import JobDesk
-from producers.gateway.job_sending import PIECE_BYTES, SentPart
-from producers.gateway.job_settings import JobSettings
+from producers.gateway.jobs.desk import JobDesk
+from producers.gateway.jobs.sending import PIECE_BYTES, SentPart
+from producers.gateway.jobs.settings import JobSettings
 from producers.gateway.settings import load_gateway_settings
 from tidemill.config import load_settings
 from tidemill.errors import StoreUnavailable

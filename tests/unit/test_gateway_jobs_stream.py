@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from producers.gateway.job_settings import JobSettings
-from producers.gateway.job_stream import JobStream
-from producers.gateway.job_watch import JobWatch
+from producers.gateway.jobs.settings import JobSettings
+from producers.gateway.jobs.stream import JobStream
+from producers.gateway.jobs.watch import JobWatch
 from tests.unit.gateway_job_samples import Table, status
 from tidemill.jobs import State
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from producers.gateway.errors import Problem
-from producers.gateway.job_places import Places
-from producers.gateway.job_watch import Followed, JobWatch, version_of
+from producers.gateway.jobs.places import Places
+from producers.gateway.jobs.watch import Followed, JobWatch, version_of
 from tests.unit.gateway_job_samples import Table, status
 from tidemill.errors import StatusUnavailable
 from tidemill.jobs import State
@@ -77,7 +77,7 @@ async def test_two_who_follow_one_job_share_it_and_the_second_is_told_what_the_f
 async def test_a_database_that_is_away_is_told_and_what_follows_goes_on(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    monkeypatch.setattr("producers.gateway.job_watch.AWAY_SECONDS", 0.05)
+    monkeypatch.setattr("producers.gateway.jobs.watch.AWAY_SECONDS", 0.05)
     table = Table()
     table.error = error
     watch = JobWatch(table, 0.05)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from producers.gateway.events.quick import compile_quick
 from producers.gateway.json_schema import json_schema
-from producers.gateway.quick import compile_quick
 from tidemill.codec import PREFIX_BYTES, Codec
 from tidemill.errors import TidemillError
 from tidemill.events import EVENT_TYPES, ImageRequested

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # published without types
 
-from producers.gateway.avro_body import AvroBodies
 from producers.gateway.errors import Problem
+from producers.gateway.events.avro_body import AvroBodies
 from producers.gateway.json_schema import json_schema
 from tests.unit.gateway_calls import PICTURE, calls
 from tidemill.codec import Codec

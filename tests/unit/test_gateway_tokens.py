@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 from producers.gateway import command
 from producers.gateway.errors import Problem
-from producers.gateway.rate import Bucket
 from producers.gateway.settings import load_gateway_settings
-from producers.gateway.token_book import TokenBook
-from producers.gateway.token_request import new_token
-from producers.gateway.token_store import FILE, TokenStore
-from producers.gateway.tokens import Token, hashed, is_pattern, is_same, new_secret, parts_of
+from producers.gateway.tokens.book import TokenBook
+from producers.gateway.tokens.rate import Bucket
+from producers.gateway.tokens.request import new_token
+from producers.gateway.tokens.store import FILE, TokenStore
+from producers.gateway.tokens.token import Token, hashed, is_pattern, is_same, new_secret, parts_of
 from tests.unit.gateway_calls import PICTURE, Calls, calls
 from tidemill.config import load_settings
 from tidemill.errors import ConfigError

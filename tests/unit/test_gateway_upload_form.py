@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from producers.gateway.errors import Problem
-from producers.gateway.upload_form import MOST_FIELD_BYTES, MOST_PARTS, Form
+from producers.gateway.uploads.form import MOST_FIELD_BYTES, MOST_PARTS, Form
 
 TYPE = "multipart/form-data; boundary=XX"
 FILE = b'Content-Disposition: form-data; name="file"; filename="a.jpg"\r\nContent-Type: image/png'

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from producers.gateway.upload_media_type import HEAD_BYTES, described, media_type_of
+from producers.gateway.uploads.media_type import HEAD_BYTES, described, media_type_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from producers.gateway.errors import Problem
-from producers.gateway.upload_media_type import JPEG
-from producers.gateway.upload_settings import UploadSettings, load_upload_settings
-from producers.gateway.upload_spool import Spool, stored_name
+from producers.gateway.uploads.media_type import JPEG
+from producers.gateway.uploads.settings import UploadSettings, load_upload_settings
+from producers.gateway.uploads.spool import Spool, stored_name
 from tests.unit.test_store_bucket import SmallS3, s3
 from tidemill.errors import ConfigError
 from tidemill.store import Store

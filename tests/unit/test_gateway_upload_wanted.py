@@ -9,8 +9,8 @@ import pytest
 from starlette.datastructures import Headers, QueryParams
 
 from producers.gateway.errors import Problem
-from producers.gateway.upload_publishing import check_event, event_of
-from producers.gateway.upload_wanted import Wanted, WantedEvent, plain_name, wanted_of
+from producers.gateway.uploads.publishing import check_event, event_of
+from producers.gateway.uploads.wanted import Wanted, WantedEvent, plain_name, wanted_of
 from tidemill.errors import ContractError, InvalidEvent
 from tidemill.events import EmailRequested, ImageRequested
 

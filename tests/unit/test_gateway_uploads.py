@@ -15,12 +15,12 @@ from urllib.parse import quote
 import pytest
 
 from producers.gateway.errors import unknown_fate
-from producers.gateway.job_places import Places
+from producers.gateway.jobs.places import Places
 from producers.gateway.settings import load_gateway_settings
-from producers.gateway.token_request import new_token
-from producers.gateway.token_store import TokenStore
-from producers.gateway.upload_desk import UploadDesk
-from producers.gateway.upload_settings import UploadSettings
+from producers.gateway.tokens.request import new_token
+from producers.gateway.tokens.store import TokenStore
+from producers.gateway.uploads.desk import UploadDesk
+from producers.gateway.uploads.settings import UploadSettings
 from tests.unit.gateway_calls import Answer, Calls, calls
 from tidemill.config import load_settings
 from tidemill.errors import NotDelivered
@@ -122,7 +122,7 @@ async def test_an_upload_whose_event_is_in_doubt_stays_and_says_how_to_go_on(
     async def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("producers.gateway.sending.produce", fail)
+    monkeypatch.setattr("producers.gateway.events.sending.produce", fail)
     answer = await call.post(REQUEST, PICTURE, RAW)
     assert answer.status == 503
     assert answer.json["uri"] == stored(tmp_path)[0].as_uri()

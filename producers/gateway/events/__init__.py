@@ -1,0 +1,1 @@
+"""`/events`: JSON, Avro, CloudEvents and lines become events of a contract, and are published."""

@@ -1,0 +1,1 @@
+"""`/jobs`: where a job is, its events as they happen, the files that came of it, and giving it up."""
