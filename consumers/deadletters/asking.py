@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,11 +104,14 @@ def caught_up(*, completely: bool = False) -> Iterator[tuple[Settings, DeadSetti
     """
     from consumers.deadletters.index import NEVER_SECONDS, opened
     from consumers.deadletters.settings import load_dead_settings
+    from tidemill import broker
     from tidemill.config import load_settings
     from tidemill.telemetry import configure_logging
 
     settings, dead_settings = load_settings(), load_dead_settings()
     configure_logging(settings)
+    # What librdkafka says of a record that the brokers refuse, the command says itself, and of which letter it is.
+    broker.logger.setLevel(logging.CRITICAL)
     with opened(settings, dead_settings) as index:
         with bar("reading dead letters") as progress:
             found = index.catch_up(NEVER_SECONDS if completely else dead_settings.catch_up_seconds, progress)

@@ -97,4 +97,6 @@ class Cluster:
         except KafkaException as error:
             if error.args[0].code() in _GONE:
                 return None
+            if error.args[0].code() == KafkaError._TIMED_OUT:
+                raise broker.unreachable(self._settings, f"no answer within {ASK_SECONDS:g} s") from error
             raise broker.from_kafka(error.args[0], self._settings, topic=topic) from error

@@ -92,13 +92,12 @@ def list_(
 ) -> None:
     """Dead letters in groups of the same failure."""
     from consumers.deadletters.listing import group_json, groups_table
-    from consumers.deadletters.selection import Selection, groups, totals
+    from consumers.deadletters.selection import Selection, groups
 
     states = tuple(state or (State.OPEN,))
     wanted = Selection(states=states, where=where, stream=stream, topic=topic, since_ms=since_ms(since))
     with caught_up() as (_, _, index), index.database.reading() as connection:
-        found = groups(connection, wanted, limit)
-        letters, number = totals(connection, wanted)
+        found, number, letters = groups(connection, wanted, limit)
     if as_json:
         print_json({"letters": letters, "groups_in_all": number, "groups": [group_json(group) for group in found]})
         return
@@ -107,7 +106,7 @@ def list_(
         err.print(f"No dead letters that are {named}.", markup=False)
         return
     out.print(groups_table(found, datetime.now(UTC)))
-    more = "" if len(found) == number else f"; {len(found)} of them are shown, --limit shows more"
+    more = "" if len(found) == number else f"; {len(found):,} of them are shown, --limit shows more"
     what = "letter" if letters == 1 else "letters"
     err.print(f"{letters:,} {what} ({named}) in {number:,} {'group' if number == 1 else 'groups'}{more}")
     if states == (State.OPEN,):

@@ -66,7 +66,10 @@ MOST_DIFFS = 3
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
-StateOption = Annotated[Literal["open", "discarded"], typer.Option("--state", help="Letters of this state.")]
+StateOption = Annotated[
+    Literal["open", "discarded", "redriven"],
+    typer.Option("--state", help="Letters of this state; redriven: once more what nothing came of."),
+]
 
 
 @command
@@ -114,6 +117,7 @@ def redrive(
             )
         if not count:
             raise typer.Exit(1 if kept_back else NONE)
+        _warn_of_unread(settings, index, chosen, to_stream)
         patch = _edit(ends, settings, edit)
         if patch is not None:
             _show_diffs(settings, index, chosen, patch, to_stream)
@@ -200,11 +204,10 @@ def _count(index: Index, selection: Selection) -> int:
 def _show_what(index: Index, selection: Selection, *, as_json: bool) -> int:
     """Show the groups that are meant; returns how many letters these are."""
     from consumers.deadletters.listing import groups_table
-    from consumers.deadletters.selection import groups, totals
+    from consumers.deadletters.selection import groups
 
     with index.database.reading() as connection:
-        count, number = totals(connection, selection)
-        found = [] if as_json else groups(connection, selection, 10)
+        found, number, count = groups(connection, selection, 0 if as_json else 10)
     if not count:
         err.print("There are no such letters.")
     elif not as_json:
@@ -212,6 +215,27 @@ def _show_what(index: Index, selection: Selection, *, as_json: bool) -> int:
         if number > len(found):
             err.print(f"... and {number - len(found):,} more groups")
     return count
+
+
+def _warn_of_unread(settings: Settings, index: Index, selection: Selection, to_stream: str | None) -> None:
+    """Tell of streams that nobody seems to run, or to have run: what is put back for them waits for ever."""
+    from consumers.deadletters.selection import streams
+    from consumers.deadletters.settling import has_read
+    from consumers.deadletters.topics import source_of
+
+    with index.database.reading() as connection:
+        found = {(to_stream or stream, source_of(topic)) for stream, topic in streams(connection, selection)}
+    there = index.cluster.topic_ids(sorted({settings.qualified(topic) for _, topic in found}))
+    for stream, topic in sorted(found):
+        numbers = there.get(settings.qualified(topic), ("", []))[1]
+        if stream and numbers and not has_read(settings, stream, topic, numbers):
+            err.print(
+                f"! No worker of a stream {stream!r} has read {topic!r} yet: what goes back waits until one does. "
+                "--to-stream names another one.",
+                markup=False,
+                style="yellow",
+                soft_wrap=True,
+            )
 
 
 def _edit(ends: ExitStack, settings: Settings, path: Path | None) -> Edit | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from consumers.deadletters.settings import DeadSettings
     from tidemill.config import Settings
     from tidemill.replay.interrupt import Interrupt
+    from tidemill.transactions import Writer
 
 
 def discard(
@@ -61,13 +62,18 @@ def discard(
                     break
                 at_ms = round(time.time() * 1000)
                 action = Action(Kind.DISCARD, run, by, at_ms, topic, why=why, letters=tuple(some))
-                owner.act(lambda _, action=action: action)  # type: ignore[misc]
+                owner.act(_only(action))
                 count += len(some)
                 if progress is not None:
                     progress(count)
     if count:
         index.catch_up(NEVER_SECONDS)
     return count
+
+
+def _only(action: Action) -> Callable[[Writer], Action]:
+    """Writes nothing but the record of it."""
+    return lambda _: action
 
 
 def _of_topic(index: Index, selection: Selection, topic: str) -> Iterator[Done]:

@@ -45,6 +45,7 @@ def fold_letters(connection: Connection, letters: Sequence[Letter]) -> None:
             LETTERS.c.to_topic == bindparam("from_topic"),
             LETTERS.c.to_partition == bindparam("from_partition"),
             LETTERS.c.to_offset == bindparam("from_offset"),
+            LETTERS.c.redrives < bindparam("times"),
         )
         connection.execute(
             statement.values(state=State.RETURNED.value),
@@ -55,6 +56,7 @@ def fold_letters(connection: Connection, letters: Sequence[Letter]) -> None:
                     "from_topic": letter.source_topic,
                     "from_partition": letter.source_partition,
                     "from_offset": letter.source_offset,
+                    "times": letter.redrives,
                 }
                 for letter in again
             ],
@@ -142,6 +144,8 @@ def _note_returned(connection: Connection, action_id: int) -> None:
             later.c.source_topic == LETTERS.c.to_topic,
             later.c.source_partition == LETTERS.c.to_partition,
             later.c.source_offset == LETTERS.c.to_offset,
+            # In a topic that was made anew it may have come to the very place where it had lain.
+            later.c.redrives > LETTERS.c.redrives,
         )
         .exists()
     )
@@ -189,7 +193,12 @@ def expire(connection: Connection, begins: Mapping[Place, int]) -> None:
         connection: In a transaction that can write.
         begins: The first offset that each partition holds.
     """
+    known = {(row.topic, row.partition): row.begin_offset for row in connection.execute(select(OFFSETS))}
     for (topic, partition), begin in begins.items():
+        if begin <= known.get((topic, partition), 0):
+            continue
+        mine = and_(OFFSETS.c.topic == topic, OFFSETS.c.partition == partition)
+        connection.execute(update(OFFSETS).where(mine).values(begin_offset=begin))
         here = and_(LETTERS.c.topic == topic, LETTERS.c.partition == partition, LETTERS.c.offset < begin)
         connection.execute(
             update(LETTERS)
@@ -217,7 +226,13 @@ def write_offsets(connection: Connection, offsets: Mapping[Place, int], topic_id
     connection.execute(
         statement,
         [
-            {"topic": place[0], "partition": place[1], "topic_id": topic_ids[place[0]], "next_offset": offset}
+            {
+                "topic": place[0],
+                "partition": place[1],
+                "topic_id": topic_ids[place[0]],
+                "next_offset": offset,
+                "begin_offset": 0,
+            }
             for place, offset in sorted(offsets.items())
         ],
     )

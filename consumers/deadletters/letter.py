@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from consumers.deadletters.fingerprint import Fingerprint, fingerprint
@@ -72,9 +73,9 @@ def read_letter(message: Message, namespace: str) -> Letter:
     written_ms = min(max(0, message.timestamp()[1]), MOST_MS)
     pairs = headers_of(message)
     headers = dict(pairs)
-    stream = one_line(decoded(headers.get(deadletter.STREAM)), MOST_NAME)
-    handler = one_line(decoded(headers.get(deadletter.HANDLER)), MOST_NAME)
-    error = one_line(decoded(headers.get(deadletter.ERROR)), MOST_NAME) or "unknown"
+    stream = _name(headers.get(deadletter.STREAM))
+    handler = _name(headers.get(deadletter.HANDLER))
+    error = _name(headers.get(deadletter.ERROR)) or "unknown"
     said = decoded(headers.get(deadletter.MESSAGE))
     source_topic = decoded(headers.get(deadletter.TOPIC))
     source_partition, source_offset = number(headers, deadletter.PARTITION), number(headers, deadletter.OFFSET)
@@ -95,7 +96,7 @@ def read_letter(message: Message, namespace: str) -> Letter:
         attempts=number(headers, deadletter.ATTEMPTS),
         group=fingerprint(stream, handler, error, one_line(said, 2_000), decoded(headers.get(deadletter.TRACE))),
         event_id=event_id,
-        type=one_line(decoded(headers.get(TYPE)), MOST_NAME),
+        type=_name(headers.get(TYPE)),
         key=one_line(decoded(key), MOST_NAME),
         source_topic=one_line(source_topic, 249).removeprefix(namespace),
         source_partition=source_partition,
@@ -118,6 +119,12 @@ def number(headers: Mapping[str, bytes | None], name: str) -> int:
         return 0
     found = int(text)
     return found if found <= MOST_NUMBER else 0
+
+
+@lru_cache(maxsize=4_096)
+def _name(value: bytes | None) -> str:
+    """Text that many letters have in common."""
+    return one_line(decoded(value), MOST_NAME)
 
 
 def _death(stream: str, lay: tuple[str, int, int], timestamp_ms: int, event_id: str) -> str:

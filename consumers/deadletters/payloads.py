@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tidemill.contracts.contract import Payload
 
 MOST_HEX_BYTES = 512
+MOST_SCHEMAS = 10_000
+"""That are remembered: garbage can hold any id."""
 
 
 class Payloads:
@@ -33,6 +35,7 @@ class Payloads:
         self._registry = Registry(settings)
         self._codec = Codec(self._registry)
         self._schemas: dict[int, Any] = {}
+        """By id: the schema, or why there is none."""
         self._classes = {cls.__contract__.topic: cls for cls in installed_events()}
 
     def close(self) -> None:
@@ -81,8 +84,17 @@ class Payloads:
         from fastavro import parse_schema
 
         if schema_id not in self._schemas:
-            self._schemas[schema_id] = parse_schema(self._registry.schema_by_id(schema_id))
-        return self._schemas[schema_id]
+            if len(self._schemas) >= MOST_SCHEMAS:
+                self._schemas.clear()
+            try:
+                self._schemas[schema_id] = parse_schema(self._registry.schema_by_id(schema_id))
+            except DecodeError as unknown:
+                # Garbage may have the same id a million times over.
+                self._schemas[schema_id] = unknown
+        found = self._schemas[schema_id]
+        if isinstance(found, DecodeError):
+            raise DecodeError(found.message, hint=found.hint)
+        return found
 
     def as_now(self, cls: type[Payload], value: bytes | None) -> Any:
         """A payload as JSON data, as its contract is now.

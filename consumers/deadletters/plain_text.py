@@ -38,8 +38,11 @@ def one_line(text: str, most: int) -> str:
         text: Any.
         most: Characters that are left of it.
     """
-    # Nothing takes more room before than after by more than this, unless somebody wants to.
-    shown = " ".join(_ESCAPES.sub("", text[: most * 4]).translate(_CONTROLS | _ONE_LINE).split())
+    # Sequences that are taken out may be three quarters of it, but nobody writes more of them without ill will.
+    cut = text[: most * 4]
+    if not cut.isprintable() or not cut.isascii():
+        cut = _ESCAPES.sub("", cut).translate(_CONTROLS | _ONE_LINE)
+    shown = " ".join(cut.split())
     return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 

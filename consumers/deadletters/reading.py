@@ -24,7 +24,7 @@ Part = tuple[str, int]
 """Topic with the namespace, and partition."""
 MOST_MESSAGES = 2_000
 MOST_BYTES = 8_000_000
-QUIET_SECONDS = 5.0
+QUIET_SECONDS = 10.0
 """When nothing comes for so long, the rest is taken to be hidden by an open transaction."""
 POLL_SECONDS = 0.1
 
@@ -97,7 +97,8 @@ class Reading:
         taken: list[Message] = []
         size_bytes = 0
         while self._left and len(taken) < MOST_MESSAGES and size_bytes < MOST_BYTES:
-            first = consumer.poll(POLL_SECONDS if not taken else 0.005)
+            # Also where some have come: each batch is a transaction, and at the end nothing is waited for.
+            first = consumer.poll(POLL_SECONDS)
             if first is None:
                 break
             for message in (first, *consumer.consume(100, 0)):

@@ -22,7 +22,7 @@ from consumers.deadletters.outgoing import Outgoing, outgoing
 from consumers.deadletters.selection import Selection, place_text, places
 from consumers.deadletters.topics import source_of
 from tidemill.destinations import look_at
-from tidemill.errors import TidemillError
+from tidemill.errors import RegistryError, TidemillError
 from tidemill.runtime.redrive import marked
 from tidemill.transactions import Refused
 
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 SMOOTH_SECONDS = 0.25
 """With a rate: how much goes into one transaction."""
 MOST_SAMPLES = 5
+MOST_REASONS = 1_000
+"""Different ones that are counted: texts of errors may hold anything."""
+OTHERWISE = "other reasons"
 GONE = "its topic holds it no more"
 
 
@@ -79,7 +82,8 @@ class Outcome:
 
     def leave(self, place: str, error: TidemillError) -> None:
         """A letter isn't put back."""
-        self.left[error.message] += 1
+        known = error.message in self.left or len(self.left) < MOST_REASONS
+        self.left[error.message if known else OTHERWISE] += 1
         if len(self.samples) < MOST_SAMPLES:
             self.samples.append((place, str(error)))
 
@@ -114,6 +118,8 @@ class Redriving:
         self._most = dead_settings.batch_letters
         if orders.per_second is not None:
             self._most = max(1, min(self._most, round(orders.per_second * SMOOTH_SECONDS)))
+        self._written: list[Written] = []
+        """Where the events of the present batch lie, in their order."""
         self._began = 0.0
         self._passed = 0
 
@@ -123,6 +129,7 @@ class Redriving:
         Raises:
             DeadLetterError: Somebody else acts on the same letters.
             BrokerError: Kafka doesn't answer, or refuses.
+            RegistryError: A payload is to be changed, and the registry doesn't answer.
         """
         with self._index.database.reading() as connection:
             topics = sorted({topic for topic, _ in places(connection, selection)})
@@ -181,6 +188,8 @@ class Redriving:
                 event = outgoing(message, self._settings.namespace, partitions, self._orders.to_stream)
                 if self._orders.edit is not None:
                     event = self._orders.edit.applied(event)
+            except RegistryError:
+                raise  # That is no letter's fault.
             except TidemillError as error:
                 topic = (message.topic() or "").removeprefix(self._settings.namespace)
                 self.outcome.leave(place_text(topic, message.partition() or 0, message.offset() or 0), error)
@@ -199,8 +208,8 @@ class Redriving:
                 owner.act(lambda writer: self._write(writer, action, batch))  # noqa: B023 - called before the next turn
             except Refused as refused:
                 kept = []
-                for event in batch:
-                    problem = self._problem_of(event, refused)
+                for event, there in zip(batch, self._written, strict=True):
+                    problem = refused.records.get(there)
                     if problem is None:
                         kept.append(event)
                     else:
@@ -217,18 +226,18 @@ class Redriving:
     def _write(self, writer: Writer, action: Action, batch: list[Outgoing]) -> Action:
         name = self._settings.qualified(action.to_topic)
         now_ms = round(time.time() * 1000)
-        self._written: dict[int, Written] = {}
-        for event in batch:
-            self._written[id(event)] = writer.produce(
+        self._written = [
+            writer.produce(
                 name, event.key, event.value, event.headers, partition=event.partition, timestamp_ms=marked(now_ms)
             )
+            for event in batch
+        ]
         # Only then it is known where they lie, and the record has to say so.
         writer.flush()
-        done = tuple(event.done(self._written[id(event)].partition, self._written[id(event)].offset) for event in batch)
+        done = tuple(
+            event.done(there.partition, there.offset) for event, there in zip(batch, self._written, strict=True)
+        )
         return replace(action, at_ms=now_ms, letters=done)
-
-    def _problem_of(self, event: Outgoing, refused: Refused) -> TidemillError | None:
-        return refused.records.get(self._written[id(event)])
 
     def _pass(self, count: int) -> None:
         """So many are through; with a rate, wait until it is time for more."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal_column, select, text
+from sqlalchemy import ColumnElement, Connection, and_, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from consumers.deadletters.fold import Place
 from consumers.deadletters.state import State
 from consumers.deadletters.tables import ACTED, ACTIONS, GROUPS, LETTERS
+from tidemill.contracts.policies import DEAD_SUFFIX
 from tidemill.errors import DeadLetterError
 from tidemill.jobs.stored_id import stored_id
 
@@ -117,13 +119,13 @@ def conditions(connection: Connection, selection: Selection) -> list[ColumnEleme
     if selection.stream is not None:
         found.append(LETTERS.c.stream == selection.stream)
     if selection.topic is not None:
-        found.append((LETTERS.c.source_topic == selection.topic) | (LETTERS.c.topic == selection.topic))
+        found.append(LETTERS.c.topic.in_([selection.topic, selection.topic + DEAD_SUFFIX]))
     if selection.since_ms is not None:
         found.append(LETTERS.c.died_ms >= selection.since_ms)
     if selection.most_redrives is not None:
         found.append(LETTERS.c.redrives < selection.most_redrives)
     if selection.where is not None:
-        found.append(LETTERS.c.id.in_(_where(connection, selection.where)))
+        found.append(_where(connection, selection.where))
     return found
 
 
@@ -133,34 +135,57 @@ def _where(connection: Connection, where: str) -> Any:
         raise DeadLetterError(f"{where!r} is no condition: it is empty, or holds a semicolon or a comment.", hint=hint)
     columns = ", ".join(f"{place} AS {name}" for name, place in COLUMNS.items())
     view = f"SELECT l.id AS id, {columns} FROM {LETTERS.name} AS l JOIN {GROUPS.name} AS g ON g.id = l.group_id"
-    # A colon would be a parameter, for SQLAlchemy.
-    chosen = f"SELECT id FROM ({view}) AS letter WHERE ({where})".replace(":", r"\:")
+    # About one letter at a time, so that a question about few of them looks at few. A colon would be a parameter.
+    holds = f"EXISTS (SELECT 1 FROM ({view}) AS letter WHERE letter.id = {LETTERS.name}.id AND ({where}))"
+    condition = text(holds.replace(":", r"\:"))
     try:
-        connection.execute(text(f"{chosen} LIMIT 0"))
+        connection.execute(select(LETTERS.c.id).where(condition).limit(0))
     except DBAPIError as error:
         said = " ".join(str(error.orig).split())
         raise DeadLetterError(f"The condition {where!r} can't be used: {said}.", hint=hint) from error
-    return select(literal_column("id")).select_from(text(f"({chosen}) AS chosen"))
+    return condition
 
 
-def groups(connection: Connection, selection: Selection, most: int) -> list[Group]:
-    """The groups of the letters that are meant, by their states, the largest first.
+class Groups(NamedTuple):
+    """What a selection comes to."""
+
+    largest: list[Group]
+    number: int
+    """Of all groups, once for each state that letters of it are in."""
+    letters: int
+    """In all of them."""
+
+
+def groups(connection: Connection, selection: Selection, most: int) -> Groups:
+    """The letters that are meant by group and state, the largest groups first; one walk through the index.
 
     Args:
         connection: In a transaction.
         selection: Which letters.
-        most: How many groups.
+        most: How many groups are told of.
     """
     wanted = conditions(connection, selection)
-    count = func.count()
-    columns = (func.min(LETTERS.c.died_ms), func.max(LETTERS.c.died_ms), func.max(LETTERS.c.redrives))
-    found = connection.execute(
-        select(LETTERS.c.state, LETTERS.c.group_id, count, *columns)
+    columns = (func.count(), func.min(LETTERS.c.died_ms), func.max(LETTERS.c.died_ms), func.max(LETTERS.c.redrives))
+    rows = connection.execution_options(yield_per=STREAM_ROWS).execute(
+        select(LETTERS.c.state, LETTERS.c.group_id, *columns)
         .where(*wanted)
         .group_by(LETTERS.c.state, LETTERS.c.group_id)
-        .order_by(count.desc(), LETTERS.c.group_id, LETTERS.c.state)
-        .limit(most)
-    ).all()
+    )
+    number = letters = 0
+
+    def counted() -> Iterator[Any]:
+        nonlocal number, letters
+        for row in rows:
+            number += 1
+            letters += row[2]
+            yield row
+
+    # Of none, it would walk through none.
+    largest = heapq.nsmallest(max(1, most), counted(), key=lambda row: (-row[2], row[1], row[0]))[:most]
+    return Groups(_groups(connection, wanted, largest), number, letters)
+
+
+def _groups(connection: Connection, wanted: Sequence[ColumnElement[bool]], found: Sequence[Any]) -> list[Group]:
     result = []
     for state, group_id, number, first_ms, last_ms, redrives in found:
         about = connection.execute(select(GROUPS).where(GROUPS.c.id == group_id)).one()
@@ -210,6 +235,13 @@ def by_stream(connection: Connection, state: State) -> dict[str, int]:
         .order_by(number.desc(), LETTERS.c.stream)
     )
     return {row[0]: row[1] for row in rows}
+
+
+def streams(connection: Connection, selection: Selection) -> list[tuple[str, str]]:
+    """The streams of the letters that are meant, each with the topic that its letters lie in."""
+    columns = (LETTERS.c.stream, LETTERS.c.topic)
+    rows = connection.execute(select(*columns).where(*conditions(connection, selection)).distinct().order_by(*columns))
+    return [(row.stream, row.topic) for row in rows]
 
 
 def places(connection: Connection, selection: Selection) -> dict[Place, array[int]]:

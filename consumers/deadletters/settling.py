@@ -9,15 +9,15 @@ that it was done.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, literal, select, tuple_, update
 
 from consumers.deadletters.fold import chunks
 from consumers.deadletters.state import State
-from consumers.deadletters.tables import LETTERS
+from consumers.deadletters.tables import LETTERS, WAITS
 from tidemill import broker
 from tidemill.runtime.finished import from_metadata
 
@@ -54,8 +54,16 @@ class Passed(NamedTuple):
 def awaited(connection: Connection) -> set[Awaited]:
     """Where events lie that were put back and of which nobody knows yet what came of them."""
     columns = [LETTERS.c[name] for name in ("stream", "to_topic", "to_topic_id", "to_partition")]
-    rows = connection.execute(select(*columns).where(LETTERS.c.state == State.REDRIVEN.value).distinct())
-    return {Awaited(row.stream, row.to_topic, row.to_topic_id, row.to_partition) for row in rows}
+    found: set[Awaited] = set()
+    # From each to the next by the index: there may be a million letters in a dozen places.
+    after: tuple[object, ...] = ("", "", "", -1)
+    while True:
+        beyond = tuple_(*columns) > tuple_(*map(literal, after))
+        row = connection.execute(select(*columns).where(WAITS, beyond).order_by(*columns).limit(1)).first()
+        if row is None:
+            return found
+        after = tuple(row)
+        found.add(Awaited(row.stream, row.to_topic, row.to_topic_id, row.to_partition))
 
 
 def passed(
@@ -81,6 +89,22 @@ def passed(
             if offset >= 0:
                 found[place] = Passed(offset, from_metadata(offset, metadata).finished)
     return found
+
+
+def has_read(settings: Settings, stream: str, topic: str, partitions: Sequence[int]) -> bool:
+    """Whether a stream's group has ever committed anything of a topic.
+
+    Args:
+        settings: Addresses, namespace.
+        stream: Its name.
+        topic: Without the namespace.
+        partitions: The topic's.
+
+    Raises:
+        BrokerError: It can't be asked.
+    """
+    places = [Awaited(stream, topic, "", number) for number in partitions]
+    return any(offset >= 0 for _, offset, _ in _committed(settings, stream, places))
 
 
 def _committed(settings: Settings, stream: str, places: list[Awaited]) -> list[tuple[Awaited, int, str | None]]:
@@ -113,7 +137,7 @@ def settle(connection: Connection, known: Mapping[Awaited, Passed]) -> int:
     settled = 0
     for place, how_far in known.items():
         waiting = (
-            LETTERS.c.state == State.REDRIVEN.value,
+            WAITS,
             LETTERS.c.stream == place.stream,
             LETTERS.c.to_topic == place.topic,
             LETTERS.c.to_topic_id == place.topic_id,
@@ -123,7 +147,9 @@ def settle(connection: Connection, known: Mapping[Awaited, Passed]) -> int:
         settled += connection.execute(done.values(state=State.RESOLVED.value)).rowcount
         if not how_far.beyond:
             continue
-        left = connection.execute(select(LETTERS.c.id, LETTERS.c.to_offset).where(*waiting))
+        first, last = how_far.beyond[0].start, how_far.beyond[-1].stop
+        between = (LETTERS.c.to_offset >= first, LETTERS.c.to_offset < last)
+        left = connection.execute(select(LETTERS.c.id, LETTERS.c.to_offset).where(*waiting, *between))
         ids = [row.id for row in left if how_far.is_past(row.to_offset)]
         for some in chunks(ids):
             statement = update(LETTERS).where(LETTERS.c.id.in_(some)).values(state=State.RESOLVED.value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Column,
+    Computed,
     Connection,
     Index,
     Integer,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Text,
     insert,
     inspect,
+    literal_column,
     select,
     text,
 )
@@ -59,13 +61,28 @@ LETTERS = Table(
     Column("to_topic_id", String(40)),
     Column("to_partition", Integer),
     Column("to_offset", BigInteger),
+    # Of its own, since SQLite would search the larger index by `state` otherwise.
+    Column("waits", Integer, Computed("CASE WHEN state = 'redriven' THEN 1 END", persisted=True)),
     Index("tidemill_dead_by_place", "topic", "partition", "offset", unique=True),
     # All that the list asks for, so that it reads no letter.
     Index("tidemill_dead_by_group", "state", "group_id", "died_ms", "redrives", "topic", "stream"),
     Index("tidemill_dead_by_event", "event_id"),
     Index("tidemill_dead_by_death", "death"),
     Index("tidemill_dead_by_action", "action_id"),
+    # Only of those of which nobody knows yet what came of them.
+    Index(
+        "tidemill_dead_awaited",
+        "stream",
+        "to_topic",
+        "to_topic_id",
+        "to_partition",
+        "to_offset",
+        sqlite_where=text("waits = 1"),
+        postgresql_where=text("waits = 1"),
+    ),
 )
+WAITS = LETTERS.c.waits == literal_column("1")
+"""Without a parameter: SQLite takes a partial index only where it can see that the condition implies its own."""
 
 GROUPS = Table(
     "tidemill_dead_groups",
@@ -113,6 +130,8 @@ OFFSETS = Table(
     Column("partition", Integer, primary_key=True),
     Column("topic_id", String(40), nullable=False),
     Column("next_offset", BigInteger, nullable=False),
+    # Letters before it are expired already.
+    Column("begin_offset", BigInteger, nullable=False),
 )
 
 MADE = Table("tidemill_dead_tables", METADATA, Column("version", Integer, primary_key=True))
