@@ -16,7 +16,7 @@ p { margin: .5rem 0; } a { color: light-dark(#0b5cad, #7ab8ff); }
 table { border-collapse: collapse; width: 100%; } td { vertical-align: top; padding: .4rem .75rem .4rem 0; }
 tr + tr td { border-top: 1px solid light-dark(#ddd, #444); } td:first-child { white-space: nowrap; }
 pre { background: light-dark(#f4f4f4, #222); padding: .75rem 1rem; border-radius: .4rem; overflow-x: auto; }
-pre { font-size: .85rem; }
+pre { font-size: .8rem; }
 .internal { color: light-dark(#777, #999); }
 """
 POLICY = (

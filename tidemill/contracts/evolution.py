@@ -66,25 +66,24 @@ class _Fillers:
                 return self._record(reader, writer)
             case Array(), Array():
                 items = self.filler(reader.items, writer.items)
-                return None if items is None else lambda value: _each(items, value)
+                return None if items is None else lambda value: _each(items, value) if isinstance(value, list) else None
             case Map(), Map():
                 values = self.filler(reader.values, writer.values)
-                return None if values is None else lambda value: _each(values, value.values())
+                if values is None:
+                    return None
+                return lambda value: _each(values, value.values()) if isinstance(value, dict) else None
         return None
 
     def _union(self, union: Union, of_branch: Callable[[AvroType], Filler | None]) -> Filler | None:
-        # In a contract only null stands beside the one type that may need mending.
+        # Each leaves alone what isn't of its type: a union of foreign schemas may have several, beside null.
         found = [filler for branch in union.branches if (filler := of_branch(branch)) is not None]
-        if not found:
-            return None
-        inner = found[0]
-        return lambda value: None if value is None else inner(value)
+        return (lambda value: _all(found, value)) if found else None
 
     def _record(self, reader: Record, writer: Record) -> Filler | None:
         pair = (id(reader), id(writer))
         if pair in self._records:
             return self._records[pair]
-        filler = self._records[pair] = _RecordFiller()
+        filler = self._records[pair] = _RecordFiller(reader)
         written = {field.name: field for field in writer.fields}
         for field in reader.fields:
             match = written_field(field, written)
@@ -99,11 +98,14 @@ class _Fillers:
 class _RecordFiller:
     """Mends one record."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: Record) -> None:
         self.missing: list[Field] = []
         self.inner: list[tuple[str, Filler]] = []
+        self._reader = reader
 
-    def __call__(self, record: dict[str, Any]) -> None:
+    def __call__(self, record: Any) -> None:
+        if not isinstance(record, dict) or record.keys() != {field.name for field in self._reader.fields}:
+            return
         for field in self.missing:
             record[field.name] = python_default(field.type, field.default)
         for name, filler in self.inner:
@@ -120,4 +122,9 @@ def _is_right_as_json(field: Field) -> bool:
 
 def _each(filler: Filler, values: Any) -> None:
     for value in values:
+        filler(value)
+
+
+def _all(fillers: list[Filler], value: Any) -> None:
+    for filler in fillers:
         filler(value)

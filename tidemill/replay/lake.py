@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from tidemill.errors import ArchiveError, ObjectMissing
+from tidemill.errors import ArchiveError, ConfigError, ObjectMissing
 from tidemill.replay.ranges import Gap
 from tidemill.store import Store
 
@@ -192,7 +192,15 @@ class Lake:
         Raises:
             ConfigError: `archive_url` is no usable URI.
         """
-        return cls(Store.from_urls(settings.archive_store))
+        try:
+            return cls(Store.from_urls(settings.archive_store))
+        except ConfigError as error:
+            if settings.archive_url is None:
+                raise
+            raise ConfigError(
+                error.message.replace("'store_url'", "'archive_url'", 1),
+                hint="Set TIDEMILL_ARCHIVE_URL to a place such as file:///srv/archive or s3://bucket/archive.",
+            ) from error
 
     @property
     def url(self) -> str:

@@ -16,6 +16,7 @@ from tidemill.replay.parquet_footer import moved
 GROUP_ROWS = 131_072
 GROUP_BYTES = 64_000_000
 """A row group is held in memory until it is written."""
+BUFFER_BYTES = 4_000_000
 _MAGIC = b"PAR1"
 _AFTER_FOOTER = 8
 """Bytes of its length and of the magic."""
@@ -40,6 +41,7 @@ class ParquetWriter:
         self._held: list[Any] = []
         self._rows = self._bytes = 0
         self._stretch: Any = None
+        self._buffer: Any = None
         self._began = 0
 
     def write(self, batch: Any) -> None:
@@ -65,13 +67,16 @@ class ParquetWriter:
             self._file.close()
 
     def _flush(self) -> None:
+        pa = need("pyarrow", "writing Parquet")
         if self._stretch is None:
             self._began = self._file.tell()
+            # Without it each page waits for Python's lock, which the threads that read hold most of the time.
+            self._buffer = pa.BufferedOutputStream(pa.PythonFile(self._file, mode="w"), BUFFER_BYTES)
             self._stretch = self._parquet.ParquetWriter(
-                self._file, self._schema, compression="zstd", compression_level=1
+                self._buffer, self._schema, compression="zstd", compression_level=1
             )
         if self._held:
-            table = need("pyarrow", "writing Parquet").Table.from_batches(self._held, self._schema)
+            table = pa.Table.from_batches(self._held, self._schema)
             self._held, self._rows, self._bytes = [], 0, 0
             self._stretch.write_table(table, row_group_size=GROUP_ROWS)
 
@@ -82,7 +87,8 @@ class ParquetWriter:
             return
         self._stretch.close()
         footer = self._stretch.writer.metadata
-        self._stretch = None
+        self._buffer.detach()
+        self._stretch = self._buffer = None
         if self._footer is None:
             self._footer = footer
             return

@@ -103,8 +103,10 @@ def republish(
     books = _Books(settings, settings.qualified(source), name)
     try:
         plan = scan.plan()
-        offsets = books.offsets(plan)
-        _check_name(name, source, offsets, resume=resume, dry_run=dry_run)
+        if dry_run or not resume:
+            # Before anybody is fenced who may be at work under this name; who resumes means to take over.
+            offsets = books.offsets(plan)
+            _check_name(name, source, offsets, resume=resume, dry_run=dry_run)
         if dry_run:
             rest = _resumed(scan, offsets, books.range_ms) if resume else scan
             return Republished(name, sum(rest.count().values()), True)
@@ -169,7 +171,7 @@ class _Books:
     """How far a replay came: the offsets of a group that nobody joins."""
 
     def __init__(self, settings: Settings, topic: str, name: str) -> None:
-        self._topic = topic
+        self._topic, self._name = topic, name
         self.range_ms: RangeMs = (None, None)
         """Which events the replay is of; known after `offsets` where it has begun."""
         config = broker.consumer_config(settings, f"tidemill.replay.{name}")
@@ -184,8 +186,14 @@ class _Books:
             except KafkaException as error:
                 # The group's coordinator is only just being found, or somebody's transaction is about to end.
                 passing = broker.COORDINATOR_MOVES | {KafkaError.UNSTABLE_OFFSET_COMMIT, KafkaError._TIMED_OUT}
-                if error.args[0].code() not in passing or time.monotonic() > deadline:
+                if error.args[0].code() not in passing:
                     raise
+                if time.monotonic() > deadline:
+                    raise BrokerError(
+                        f"How far the replay {self._name!r} came can't be read: {error.args[0].str()}.",
+                        hint="One that was killed is settled within a minute, and at once by resuming it.",
+                        retriable=True,
+                    ) from error
                 time.sleep(0.05)
             else:
                 known = [each for each in found if each.offset >= 0]
