@@ -27,6 +27,9 @@ def test_all_is_well_where_topics_and_schemas_are_there(contracts_ready: Setting
         "topics": True,
         "schemas": True,
         "streams": None,
+        "archive": None,
+        "dead letters": True,
+        "gateway": None,
         "outbox": None,
         "scheduler": None,
         "tracker": None,
@@ -86,7 +89,7 @@ def test_a_clock_that_is_off_is_told_with_by_how_much(settings: Settings) -> Non
 def test_the_doctors_exit_status_tells_whether_all_is_well(contracts_ready: Settings, tidemill: Commands) -> None:
     well = tidemill("doctor")
     assert well.exit_code == 0, well.output
-    assert well.output.count("✓") == 6
+    assert well.output.count("✓") == 7
     rows = json.loads(tidemill("doctor", "--json").stdout)
     assert {row["name"]: row["ok"] for row in rows} == {
         "local stack": None,
@@ -95,6 +98,9 @@ def test_the_doctors_exit_status_tells_whether_all_is_well(contracts_ready: Sett
         "topics": True,
         "schemas": True,
         "streams": None,
+        "archive": None,
+        "dead letters": True,
+        "gateway": None,
         "outbox": None,
         "scheduler": None,
         "tracker": None,

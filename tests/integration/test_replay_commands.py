@@ -353,11 +353,14 @@ def test_tail_follows_what_is_appended(filled: Settings, monkeypatch: pytest.Mon
     wait_until(lambda: replay.scan(topic, columns="_key", settings=filled).count()[None] == times[before], "the first")
     appending.start()
     arguments = ["tail", topic, "-f", "-n", str(times[before]), "--columns", "source", "--json"]
+    # What a shell has started in the background ignores the signal.
+    ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status = replay_command.app(arguments, standalone_mode=False)
     finally:
         ended.set()
         appending.join()
+        signal.signal(signal.SIGINT, ignored)
     assert status == 130
     shown = Counter(json.loads(line)["source"] for line in written.getvalue().splitlines())
     assert shown == {before: times[before], after: times[after]}
