@@ -40,7 +40,7 @@ class Addresses(Protocol):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """With `-n 4`: storms of workers in one process and those of the clock in another, each in turn.
+    """With `-n 3`: storms of workers in one process and those of the clock in another, each in turn.
 
     In the order of the folders, crash, integration, unit: what takes longest and mostly waits begins first, beside it
     runs the rest, and at the end no process waits for another one's storms.

@@ -247,8 +247,8 @@ async def test_an_event_that_has_expired_is_not_tried_again(settings: Settings) 
         at.append(event.payload.number)
         raise OSError("never")
 
-    publish(settings, steps("a", 1))
     async with working(settings, expiring):
+        publish(settings, steps("a", 1))
         await dead_letters(settings, 1)
         assert 2 <= len(at) <= 7
         # One that is older than that when it comes has one try all the same.
