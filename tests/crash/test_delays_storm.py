@@ -21,6 +21,11 @@ PAUSE_SECONDS = 7.5
 """Longer than a session: the instance comes back as a zombie."""
 
 
+CONTROLS = pytest.mark.skipif(
+    "TIDEMILL_TEST_CONTROLS" not in os.environ, reason="half a minute; TIDEMILL_TEST_CONTROLS=1 runs it"
+)
+
+
 @pytest.fixture(scope="module")
 def one_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack for this module alone, whose processes are of this machine."""
@@ -43,6 +48,7 @@ def test_each_event_is_dispatched_once_and_none_early_whatever_befalls_the_sched
     assert len(record.published) == orders.events
 
 
+@CONTROLS
 @pytest.mark.timeout(240)
 def test_a_scheduler_without_transactions_doubles_events_in_the_same_storm(one_broker: Stack, tmp_path: Path) -> None:
     orders = Orders(6_000, 14.0, _seed(), (2.0, 3.0), PAUSE_SECONDS, ["pause"], None, is_naive=True)

@@ -25,6 +25,11 @@ PAUSE_SECONDS = 8.0
 """Longer than a session: the instance comes back as a zombie."""
 
 
+CONTROLS = pytest.mark.skipif(
+    "TIDEMILL_TEST_CONTROLS" not in os.environ, reason="half a minute; TIDEMILL_TEST_CONTROLS=1 runs it"
+)
+
+
 @pytest.fixture(scope="module")
 def one_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack for this module alone, whose processes are of this machine."""
@@ -49,6 +54,7 @@ def test_each_job_ticks_exactly_once_a_second_whatever_befalls_its_schedulers(
     assert any(record.admissions.values()), "the woken instance must have said that it isn't the owner any more"
 
 
+@CONTROLS
 @pytest.mark.timeout(240)
 def test_a_scheduler_without_transactions_doubles_ticks_in_the_same_storm(one_broker: Stack, tmp_path: Path) -> None:
     orders = Orders(9.0, 20, _seed(), (0.5, 0.6), PAUSE_SECONDS, ["pause"], None, is_naive=True)
