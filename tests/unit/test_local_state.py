@@ -6,9 +6,11 @@ import json
 import os
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -75,6 +77,10 @@ def test_a_program_that_no_record_names_is_ended(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "import time; time.sleep(60)", *marks("abc", tmp_path))
     running = Running.start(Program("kafka-1", "Kafka", command, tmp_path / "log", 0), "abc", detached=False)
     Layout(tmp_path).lock_file.touch()
+    # While one program takes the place of another one, a process has no command line for a moment.
+    deadline = time.monotonic() + 30
+    while psutil.Process(running.pid).cmdline()[1:] != [*command[1:]] and time.monotonic() < deadline:
+        time.sleep(0.01)
     clean_up(settings_in(tmp_path))
     assert not running.is_alive
 
