@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.database import is_in_memory, is_of_driver, postgres_engine, read_url, said, sqlite_engine
 from tidemill.errors import ConfigError, IndexUnavailable, TidemillError
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ BUSY_SECONDS = 30.0
 """How long SQLite waits for another writer, and Postgres for a lock."""
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 120
-_DATABASE_MODULES = ("sqlalchemy", "sqlite3", "psycopg", "psycopg_binary")
 
 
 class Database:
@@ -133,39 +133,35 @@ class Database:
         except TidemillError:
             raise
         except Exception as error:
-            if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _DATABASE_MODULES:
-                raise  # A fault of ours, which no waiting would mend.
-            # What SQLAlchemy adds (the statement, its arguments) may hold what is private.
-            said = " ".join(str(getattr(error, "orig", None) or error).split())
+            if not isinstance(error, OSError) and not is_of_driver(error):
+                raise
             raise IndexUnavailable(
-                f"The index of dead letters ({self.shown}) didn't answer as it should: {said}",
+                f"The index of dead letters ({self.shown}) didn't answer as it should: {said(error)}",
                 hint="Check TIDEMILL_DEAD_URL and the database; `tidemill dead index --rebuild` makes the index anew.",
             ) from error
 
 
 def _url(settings: Settings, dead_settings: DeadSettings) -> URL:
-    from sqlalchemy import URL, make_url
+    from sqlalchemy import URL
 
     if dead_settings.url is None:
         # Names in the index are without the namespace, so that each has a file of its own.
         name = f"dead-{settings.namespace.rstrip('.')}.db" if settings.namespace else "dead.db"
         return URL.create("sqlite", database=str((settings.state_dir / name).absolute()))
     try:
-        url = make_url(dead_settings.url.get_secret_value())
+        url = read_url(dead_settings.url)
     except Exception as error:
         # Without what was found: there may be a password in it.
         raise ConfigError(
             "TIDEMILL_DEAD_URL is no URL of a database.",
             hint="Expected e.g. postgresql+psycopg://user:password@host/database, or sqlite:////var/lib/dead.db.",
         ) from error
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("postgresql+psycopg", "sqlite", "sqlite+pysqlite"):
         raise ConfigError(
             f"The index of dead letters can't be in {url.drivername!r}.",
             hint="TIDEMILL_DEAD_URL takes postgresql+psycopg://... or sqlite:///...",
         )
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+    if is_in_memory(url):
         raise ConfigError(
             "An index in memory would be read anew by each command.",
             hint="Give TIDEMILL_DEAD_URL a file, as in sqlite:////var/lib/dead.db.",
@@ -176,8 +172,6 @@ def _url(settings: Settings, dead_settings: DeadSettings) -> URL:
 def _sqlite(url: URL) -> Engine:
     from sqlalchemy import event
 
-    from tidemill.sqlite import sqlite_engine
-
     engine = sqlite_engine(url, busy_seconds=BUSY_SECONDS, synchronous="NORMAL")
     # Of a million letters the index that the list reads has 100 MB.
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA cache_size = -32000"))
@@ -185,15 +179,13 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgres(url: URL) -> Engine:
-    from sqlalchemy import create_engine
-
-    return create_engine(
+    return postgres_engine(
         url,
-        hide_parameters=True,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": "tidemill dead",
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={int(BUSY_SECONDS)}s "
-            "-c synchronous_commit=off",
+        application="tidemill dead",
+        connect_seconds=CONNECT_SECONDS,
+        parameters={
+            "statement_timeout": f"{STATEMENT_SECONDS}s",
+            "lock_timeout": f"{int(BUSY_SECONDS)}s",
+            "synchronous_commit": "off",
         },
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tidemill.database import is_in_memory, is_of_driver, postgres_engine, read_url, said
 from tidemill.errors import ConfigError, OutboxError, OutboxUnavailable
 from tidemill.outbox.ddl import IDENTITY
 
@@ -21,7 +22,6 @@ CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
 BUSY_SECONDS = 10.0
 """How long SQLite waits for its one writer."""
-_DATABASE_MODULES = ("sqlalchemy", "sqlite3", "psycopg", "psycopg_binary")
 _MISSING = ("no such table", "UndefinedTable")
 
 
@@ -59,17 +59,16 @@ class Database:
         try:
             yield
         except Exception as error:
-            if type(error).__module__.partition(".")[0] not in _DATABASE_MODULES:
+            if not is_of_driver(error):
                 raise
             cause = getattr(error, "orig", None) or error
-            said = " ".join(str(cause).split())
-            if any(sign in f"{type(cause).__name__} {said}" for sign in _MISSING):
+            if any(sign in f"{type(cause).__name__} {said(error)}" for sign in _MISSING):
                 raise OutboxError(
-                    f"There is no outbox in {self.shown}: {said}",
+                    f"There is no outbox in {self.shown}: {said(error)}",
                     hint=f"Make its tables there: `tidemill outbox schema --dialect {self.dialect}` prints the SQL.",
                 ) from error
             raise OutboxUnavailable(
-                f"The outbox's database ({self.shown}) didn't answer as it should: {said}",
+                f"The outbox's database ({self.shown}) didn't answer as it should: {said(error)}",
                 hint="Its rows stay where they are until it does.",
             ) from error
 
@@ -94,26 +93,22 @@ class Database:
 
 
 def _url(settings: OutboxSettings) -> URL:
-    from sqlalchemy import make_url
-
     if settings.url is None:
         raise ConfigError(
             "TIDEMILL_OUTBOX_URL isn't set: which database is the outbox in?",
             hint="Set e.g. postgresql+psycopg://user:password@host/database, or sqlite:////var/lib/shop.db.",
         )
     try:
-        url = make_url(settings.url.get_secret_value())
+        url = read_url(settings.url)
     except Exception as error:
         # Without what was found: there may be a password in it.
         raise ConfigError("TIDEMILL_OUTBOX_URL is no URL of a database.") from error
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("postgresql+psycopg", "sqlite", "sqlite+pysqlite"):
         raise ConfigError(
             f"TIDEMILL_OUTBOX_URL names {url.drivername!r}, which the relay doesn't know.",
             hint="It takes postgresql+psycopg://... and sqlite:///...",
         )
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+    if is_in_memory(url):
         raise ConfigError("An outbox in memory can't be seen by a relay.", hint="Name a file: sqlite:////var/lib/x.db.")
     return url
 
@@ -140,21 +135,14 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgres(url: URL) -> Engine:
-    from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
-    return create_engine(
+    return postgres_engine(
         url,
-        hide_parameters=True,
+        application="tidemill outbox relay",
+        connect_seconds=CONNECT_SECONDS,
+        silence_seconds=STATEMENT_SECONDS,
+        parameters={"statement_timeout": f"{STATEMENT_SECONDS}s"},
         # A lane's lock lives as long as its connection.
         poolclass=NullPool,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": "tidemill outbox relay",
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s",
-        },
     )

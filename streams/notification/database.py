@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, inspect, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from streams.notification.settings import NotificationSettings
 from streams.notification.tables import DELIVERIES, METADATA, SCHEMA, VERSION
 from tidemill.config import Settings
+from tidemill.database import is_in_memory, postgres_engine, read_url, sqlite_engine
 from tidemill.errors import ConfigError, LedgerUnavailable
-from tidemill.sqlite import sqlite_engine
 
 FILE = "notifications.db"
 BUSY_SECONDS = 5.0
@@ -108,13 +108,11 @@ def _url(settings: NotificationSettings, core: Settings) -> URL:
         return URL.create("sqlite", database=str((core.state_dir / FILE).absolute()))
     expected = "Expected e.g. postgresql+psycopg://user:password@host/database, or sqlite:////var/lib/notifications.db."
     try:
-        url = make_url(settings.directory_url.get_secret_value())
+        url = read_url(settings.directory_url)
     except ArgumentError:
         # Without what was found: there may be a password in it.
         raise ConfigError("TIDEMILL_NOTIFICATION_DIRECTORY_URL is no URL of a database.", hint=expected) from None
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
-    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    is_file = url.get_backend_name() == "sqlite" and not is_in_memory(url)
     if not is_file and url.get_backend_name() != "postgresql":
         raise ConfigError(
             f"TIDEMILL_NOTIFICATION_DIRECTORY_URL can't be {url.render_as_string(hide_password=True)}.", hint=expected
@@ -123,16 +121,16 @@ def _url(settings: NotificationSettings, core: Settings) -> URL:
 
 
 def _postgres(url: URL) -> Engine:
-    return create_engine(
+    return postgres_engine(
         url,
-        hide_parameters=True,
+        application="tidemill notification",
+        connect_seconds=5,
+        parameters={
+            "statement_timeout": f"{STATEMENT_SECONDS}s",
+            "lock_timeout": f"{int(BUSY_SECONDS)}s",
+            "idle_in_transaction_session_timeout": f"{2 * STATEMENT_SECONDS}s",
+        },
         pool_size=2,
         max_overflow=2,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "tidemill notification",
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={int(BUSY_SECONDS)}s "
-            f"-c idle_in_transaction_session_timeout={2 * STATEMENT_SECONDS}s",
-        },
     )

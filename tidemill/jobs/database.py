@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.database import is_in_memory, is_of_driver, postgres_engine, read_url, said, sqlite_engine
 from tidemill.errors import ConfigError, StatusUnavailable, TidemillError
-from tidemill.sqlite import sqlite_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -24,7 +24,6 @@ BUSY_SECONDS = 10.0
 """How long SQLite waits for its one writer, and Postgres for a lock."""
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 60
-_DATABASE_MODULES = ("sqlalchemy", "sqlite3", "psycopg", "psycopg_binary")
 
 
 class Database:
@@ -135,39 +134,34 @@ class Database:
         except TidemillError:
             raise
         except Exception as error:
-            if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _DATABASE_MODULES:
-                raise  # A fault of ours, which no waiting would mend.
-            # What SQLAlchemy adds (the statement, its arguments) is for a log of faults, and payloads may be private.
-            said = " ".join(str(getattr(error, "orig", None) or error).split())
+            if not isinstance(error, OSError) and not is_of_driver(error):
+                raise
             raise StatusUnavailable(
-                f"The table of jobs ({self.shown}) didn't answer as it should: {said}",
+                f"The table of jobs ({self.shown}) didn't answer as it should: {said(error)}",
                 hint="Check TIDEMILL_STATUS_URL and the database; the jobs themselves go on.",
             ) from error
 
 
 def _url(settings: Settings, file: Path | None) -> URL:
-    from sqlalchemy import URL, make_url
+    from sqlalchemy import URL
 
     if file is not None or settings.status_url is None:
         path = file or settings.state_dir / FILE
         return URL.create("sqlite", database=str(path.absolute()))
     try:
-        url = make_url(settings.status_url.get_secret_value())
+        url = read_url(settings.status_url)
     except Exception as error:
         # Without what was found: there may be a password in it.
         raise ConfigError(
             "TIDEMILL_STATUS_URL is no URL of a database.",
             hint="Expected e.g. postgresql+psycopg://user:password@host/database, or sqlite:////var/lib/status.db.",
         ) from error
-    # As most providers write it; without a driver SQLAlchemy would look for psycopg2.
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise ConfigError(
             f"The table of jobs can't be in {url.get_backend_name()!r}.",
             hint="TIDEMILL_STATUS_URL takes postgresql+psycopg://... or sqlite:///...",
         )
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+    if is_in_memory(url):
         raise ConfigError(
             "A table of jobs in memory can be read by nobody else.",
             hint="Give TIDEMILL_STATUS_URL a file, as in sqlite:////var/lib/status.db.",
@@ -176,21 +170,17 @@ def _url(settings: Settings, file: Path | None) -> URL:
 
 
 def _postgres(url: URL) -> Engine:
-    from sqlalchemy import create_engine
-
-    return create_engine(
+    return postgres_engine(
         url,
-        hide_parameters=True,
+        application="tidemill status",
+        connect_seconds=CONNECT_SECONDS,
+        silence_seconds=STATEMENT_SECONDS,
+        parameters={
+            "statement_timeout": f"{STATEMENT_SECONDS}s",
+            "lock_timeout": f"{int(BUSY_SECONDS)}s",
+            "idle_in_transaction_session_timeout": f"{2 * STATEMENT_SECONDS}s",
+            "synchronous_commit": "off",
+        },
         pool_size=2,
         max_overflow=8,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": "tidemill status",
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={int(BUSY_SECONDS)}s "
-            f"-c idle_in_transaction_session_timeout={2 * STATEMENT_SECONDS}s -c synchronous_commit=off",
-        },
     )

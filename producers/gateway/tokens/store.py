@@ -6,18 +6,17 @@ Whatever fails there is TokensUnavailable; no message shows a password.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Boolean, Column, Float, MetaData, String, Table, Text, create_engine, event, make_url, update
+from sqlalchemy import Boolean, Column, Float, MetaData, String, Table, Text, update
 from sqlalchemy import insert as insert_into
 from sqlalchemy import select as select_from
 
 from producers.gateway.tokens.token import Token
+from tidemill.database import is_in_memory, is_of_driver, postgres_engine, read_url, said, sqlite_engine
 from tidemill.errors import ConfigError, TidemillError
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ FILE = "gateway.db"
 BUSY_SECONDS = 5.0
 CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 5
-_DATABASE_MODULES = ("sqlalchemy", "sqlite3", "psycopg", "psycopg_binary")
 
 METADATA = MetaData()
 TOKENS = Table(
@@ -140,11 +138,10 @@ class TokenStore:
         except TidemillError:
             raise
         except Exception as error:
-            if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _DATABASE_MODULES:
-                raise  # A fault of ours, which no waiting would mend.
-            said = " ".join(str(getattr(error, "orig", None) or error).split())
+            if not isinstance(error, OSError) and not is_of_driver(error):
+                raise
             raise TokensUnavailable(
-                f"The table of tokens ({self.shown}) didn't answer as it should: {said}",
+                f"The table of tokens ({self.shown}) didn't answer as it should: {said(error)}",
                 hint="Check TIDEMILL_GATEWAY_URL and the database.",
             ) from error
 
@@ -174,21 +171,19 @@ def _url(settings: Settings, gateway_settings: GatewaySettings) -> URL:
     if gateway_settings.url is None:
         return URL.create("sqlite", database=str((settings.state_dir / FILE).absolute()))
     try:
-        url = make_url(gateway_settings.url.get_secret_value())
+        url = read_url(gateway_settings.url)
     except Exception as error:
         # Without what was found: there may be a password in it.
         raise ConfigError(
             "TIDEMILL_GATEWAY_URL is no URL of a database.",
             hint="Expected e.g. postgresql+psycopg://user:password@host/database, or sqlite:////var/lib/gateway.db.",
         ) from error
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
     if url.drivername not in ("postgresql+psycopg", "sqlite", "sqlite+pysqlite"):
         raise ConfigError(
             f"TIDEMILL_GATEWAY_URL names {url.drivername!r}, which the gateway doesn't know.",
             hint="It takes postgresql+psycopg://... and sqlite:///...",
         )
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+    if is_in_memory(url):
         raise ConfigError("Tokens in memory can be read by no gateway.", hint="Name a file: sqlite:////var/lib/x.db.")
     return url
 
@@ -196,42 +191,17 @@ def _url(settings: Settings, gateway_settings: GatewaySettings) -> URL:
 def _sqlite(url: URL) -> Engine:
     from sqlalchemy.pool import NullPool
 
-    path = Path(url.database or "")
-    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS}, poolclass=NullPool)
-
-    def make_file(*_: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Whoever can write to it has every right.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-
-    def configure(connection: Any, _: Any) -> None:
-        connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
-
-    def begin(connection: Connection) -> None:
-        # The driver's own transactions begin late and let two read before both write.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    event.listen(engine, "do_connect", make_file)
-    event.listen(engine, "connect", configure)
-    event.listen(engine, "begin", begin)
-    return engine
+    return sqlite_engine(url, busy_seconds=BUSY_SECONDS, synchronous="FULL", immediate=True, poolclass=NullPool)
 
 
 def _postgres(url: URL) -> Engine:
-    return create_engine(
+    return postgres_engine(
         url,
-        hide_parameters=True,
+        application="tidemill gateway",
+        connect_seconds=CONNECT_SECONDS,
+        silence_seconds=STATEMENT_SECONDS,
+        parameters={"statement_timeout": f"{STATEMENT_SECONDS}s", "lock_timeout": f"{STATEMENT_SECONDS}s"},
         pool_size=1,
         max_overflow=2,
         pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": "tidemill gateway",
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={STATEMENT_SECONDS}s",
-        },
     )

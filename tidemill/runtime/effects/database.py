@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from tidemill.database import is_in_memory, is_of_driver, postgres_engine, read_url, said, sqlite_engine
 from tidemill.errors import LedgerUnavailable
-from tidemill.sqlite import sqlite_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -22,7 +22,6 @@ BUSY_SECONDS = 5.0
 """How long SQLite waits for its one writer, and Postgres for a lock."""
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 10
-_DATABASE_MODULES = ("sqlalchemy", "sqlite3", "psycopg", "psycopg_binary")
 
 
 class Database:
@@ -87,39 +86,33 @@ def translated(where: str) -> Iterator[None]:
     except LedgerUnavailable:
         raise
     except Exception as error:
-        if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _DATABASE_MODULES:
-            raise  # A fault of ours, which no waiting would mend.
-        # What SQLAlchemy adds (the statement, its arguments) is for a log of faults, and results may be private.
-        said = " ".join(str(getattr(error, "orig", None) or error).split())
+        if not isinstance(error, OSError) and not is_of_driver(error):
+            raise
         raise LedgerUnavailable(
-            f"The ledger of effects ({where}) didn't answer as it should: {said}",
+            f"The ledger of effects ({where}) didn't answer as it should: {said(error)}",
             hint="Until it does, events with effects wait; nothing is done twice meanwhile.",
         ) from error
 
 
 def _url(settings: Settings) -> URL:
-    from sqlalchemy import URL, make_url
+    from sqlalchemy import URL
 
     if settings.effects_url is None:
         return URL.create("sqlite", database=str((settings.state_dir / FILE).absolute()))
-    secret = settings.effects_url.get_secret_value()
     try:
-        url = make_url(secret)
+        url = read_url(settings.effects_url)
     except Exception as error:
         # Without what was found: there may be a password in it.
         raise LedgerUnavailable(
             "TIDEMILL_EFFECTS_URL is no URL of a database.",
             hint="Expected e.g. postgresql+psycopg://user:password@host/database, or sqlite:////var/lib/effects.db.",
         ) from error
-    # As most providers write it; without a driver SQLAlchemy would look for psycopg2.
-    if url.drivername in ("postgres", "postgresql"):
-        url = url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise LedgerUnavailable(
             f"The ledger of effects can't be in {url.get_backend_name()!r}.",
             hint="TIDEMILL_EFFECTS_URL takes postgresql+psycopg://... or sqlite:///...",
         )
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+    if is_in_memory(url):
         raise LedgerUnavailable(
             "A ledger in memory forgets what has happened when its worker ends.",
             hint="Give TIDEMILL_EFFECTS_URL a file, as in sqlite:////var/lib/effects.db.",
@@ -128,21 +121,16 @@ def _url(settings: Settings) -> URL:
 
 
 def _postgres(url: URL) -> Engine:
-    from sqlalchemy import create_engine
-
-    return create_engine(
+    return postgres_engine(
         url,
-        hide_parameters=True,
+        application="tidemill effects",
+        connect_seconds=CONNECT_SECONDS,
+        silence_seconds=STATEMENT_SECONDS,
+        parameters={
+            "statement_timeout": f"{STATEMENT_SECONDS}s",
+            "lock_timeout": f"{int(BUSY_SECONDS)}s",
+            "idle_in_transaction_session_timeout": f"{2 * STATEMENT_SECONDS}s",
+        },
         pool_size=1,
         max_overflow=1,
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "application_name": "tidemill effects",
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": STATEMENT_SECONDS * 1000,
-            "options": f"-c statement_timeout={STATEMENT_SECONDS}s -c lock_timeout={int(BUSY_SECONDS)}s "
-            f"-c idle_in_transaction_session_timeout={2 * STATEMENT_SECONDS}s",
-        },
     )
