@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -24,6 +25,8 @@ from pydantic_settings import (
 from tidemill.errors import ConfigError
 
 STACK_FILE = "stack.json"
+
+S = TypeVar("S", bound=BaseSettings)
 
 
 def _user_folder(variable: str, fallback: str) -> Path:
@@ -202,3 +205,30 @@ def load_settings(**overrides: Any) -> Settings:
             f"Settings can't be used: {faults}.",
             hint="Look at the TIDEMILL_* variables of the environment and at tidemill.toml.",
         ) from error
+
+
+def load_program_settings(
+    cls: type[S], whose: str, overrides: Mapping[str, Any], *, shows_values: bool = True, hint: str | None = None
+) -> S:
+    """Settings of one program or stream, from the environment alone.
+
+    Args:
+        cls: Its settings; `env_prefix` names their variables.
+        whose: What they are called, as in "The archive's settings".
+        overrides: Fields that win over the environment.
+        shows_values: Whether an error may show what was found; not where a URL may hold a password.
+        hint: The next step.
+
+    Raises:
+        ConfigError: A value doesn't fit; the message names each one.
+    """
+    try:
+        return cls(**overrides)
+    except ValidationError as error:
+        prefix = cls.model_config.get("env_prefix", "")
+        faults = "; ".join(
+            f"{prefix}{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
+            + (f", found {fault['input']!r}" if shows_values else "")
+            for fault in error.errors()
+        )
+        raise ConfigError(f"{whose} can't be used: {faults}.", hint=hint) from error

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tidemill.errors import ConfigError
+from tidemill.config import load_program_settings
 
 
 class ArchiveSettings(BaseSettings):
@@ -47,11 +47,4 @@ def load_archive_settings(**overrides: object) -> ArchiveSettings:
     Raises:
         ConfigError: A value doesn't fit.
     """
-    try:
-        return ArchiveSettings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        faults = "; ".join(
-            f"TIDEMILL_ARCHIVE_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}, found {fault['input']!r}"
-            for fault in error.errors()
-        )
-        raise ConfigError(f"The archive's settings can't be used: {faults}.") from error
+    return load_program_settings(ArchiveSettings, "The archive's settings", overrides)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tidemill.errors import ConfigError
+from tidemill.config import load_program_settings
 
 
 class DeadSettings(BaseSettings):
@@ -43,10 +43,4 @@ def load_dead_settings(**overrides: object) -> DeadSettings:
     Raises:
         ConfigError: A value doesn't fit; the URL, which may hold a password, is never shown.
     """
-    try:
-        return DeadSettings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        faults = "; ".join(
-            f"TIDEMILL_DEAD_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
-        )
-        raise ConfigError(f"The settings of the dead-letter desk can't be used: {faults}.") from error
+    return load_program_settings(DeadSettings, "The settings of the dead-letter desk", overrides, shows_values=False)

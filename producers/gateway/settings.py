@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tidemill.errors import ConfigError
+from tidemill.config import load_program_settings
 
 
 class GatewaySettings(BaseSettings):
@@ -71,10 +71,4 @@ def load_gateway_settings(**overrides: object) -> GatewaySettings:
     Raises:
         ConfigError: A value doesn't fit; the URL, which may hold a password, is never shown.
     """
-    try:
-        return GatewaySettings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        faults = "; ".join(
-            f"TIDEMILL_GATEWAY_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
-        )
-        raise ConfigError(f"The gateway's settings can't be used: {faults}.") from error
+    return load_program_settings(GatewaySettings, "The gateway's settings", overrides, shows_values=False)

@@ -5,10 +5,10 @@ Every limit is checked before the work that it bounds is done, so that no pictur
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tidemill.errors import ConfigError
+from tidemill.config import load_program_settings
 from tidemill.events import OriginalFormat, ResultFormat
 
 # The largest side that WebP can hold (RFC 9649: 14 bits).
@@ -55,13 +55,6 @@ def load_image_settings() -> ImageSettings:
     Raises:
         ConfigError: A value doesn't fit; the message names each one.
     """
-    try:
-        return ImageSettings()
-    except ValidationError as error:
-        faults = "; ".join(
-            f"TIDEMILL_IMAGE_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}, found {fault['input']!r}"
-            for fault in error.errors()
-        )
-        raise ConfigError(
-            f"The image stream's settings can't be used: {faults}.", hint="Correct them in the environment."
-        ) from error
+    return load_program_settings(
+        ImageSettings, "The image stream's settings", {}, hint="Correct them in the environment."
+    )

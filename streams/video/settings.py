@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tidemill.errors import ConfigError
+from tidemill.config import load_program_settings
 
 SourceFormat = Literal["mov", "matroska", "avi", "mpegts", "mpeg", "flv", "ogg", "asf"]
 Preset = Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
@@ -76,13 +76,6 @@ def load_video_settings() -> VideoSettings:
     Raises:
         ConfigError: A value doesn't fit; the message names each one.
     """
-    try:
-        return VideoSettings()
-    except ValidationError as error:
-        faults = "; ".join(
-            f"TIDEMILL_VIDEO_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}, found {fault['input']!r}"
-            for fault in error.errors()
-        )
-        raise ConfigError(
-            f"The video stream's settings can't be used: {faults}.", hint="Correct them in the environment."
-        ) from error
+    return load_program_settings(
+        VideoSettings, "The video stream's settings", {}, hint="Correct them in the environment."
+    )

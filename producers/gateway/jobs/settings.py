@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tidemill.errors import ConfigError
+from tidemill.config import load_program_settings
 
 
 class JobSettings(BaseSettings):
@@ -44,13 +44,6 @@ def load_job_settings(**overrides: object) -> JobSettings:
     Raises:
         ConfigError: A value doesn't fit; the message names each one.
     """
-    try:
-        return JobSettings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        faults = "; ".join(
-            f"TIDEMILL_GATEWAY_JOB_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}, found {fault['input']!r}"
-            for fault in error.errors()
-        )
-        raise ConfigError(
-            f"The settings of jobs can't be used: {faults}.", hint="Correct them in the environment."
-        ) from error
+    return load_program_settings(
+        JobSettings, "The settings of jobs", overrides, hint="Correct them in the environment."
+    )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from producers.gateway.uploads.media_type import MediaType
-from tidemill.errors import ConfigError
+from tidemill.config import load_program_settings
 
 _PATTERN = re.compile(r"[a-z0-9][a-z0-9.+-]*/(\*|[a-z0-9][a-z0-9.+-]*)")
 # What the streams read by default: no TIFF, whose decoder takes most risks, and no HEIC, which nobody here decodes.
@@ -65,14 +65,6 @@ def load_upload_settings(**overrides: object) -> UploadSettings:
     Raises:
         ConfigError: A value doesn't fit; the message names each one.
     """
-    try:
-        return UploadSettings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        faults = "; ".join(
-            f"TIDEMILL_GATEWAY_UPLOAD_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}, "
-            f"found {fault['input']!r}"
-            for fault in error.errors()
-        )
-        raise ConfigError(
-            f"The settings of uploads can't be used: {faults}.", hint="Correct them in the environment."
-        ) from error
+    return load_program_settings(
+        UploadSettings, "The settings of uploads", overrides, hint="Correct them in the environment."
+    )
