@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from tidemill.contracts.defaults import python_default
 from tidemill.contracts.schema import (
     Array,
     AvroType,
@@ -47,6 +48,15 @@ def compile_encoder(schema: Any) -> Encode:
     return _encoder(type_, {})
 
 
+def encoded_default(type_: AvroType, default: Any) -> bytes:
+    """A field's default, as the JSON of its schema has it.
+
+    Raises:
+        ValueError: It doesn't fit the type.
+    """
+    return _encoder(type_, {})(python_default(type_, default))
+
+
 def _encoder(type_: AvroType, known: dict[int, Encode]) -> Encode:
     match type_:
         case Primitive() | Fixed() if type_.logical is not None:
@@ -56,7 +66,7 @@ def _encoder(type_: AvroType, known: dict[int, Encode]) -> Encode:
         case Fixed():
             return _as_it_is
         case Enum():
-            return {symbol: _long(number) for number, symbol in enumerate(type_.symbols)}.__getitem__
+            return {symbol: encode_long(number) for number, symbol in enumerate(type_.symbols)}.__getitem__
         case Array():
             return _array(_encoder(type_.items, known))
         case Map():
@@ -99,7 +109,7 @@ def _array(item: Encode) -> Encode:
     def encode(value: list[Any]) -> bytes:
         if not value:
             return b"\x00"
-        return b"".join([_long(len(value)), *[item(each) for each in value], b"\x00"])
+        return b"".join([encode_long(len(value)), *[item(each) for each in value], b"\x00"])
 
     return encode
 
@@ -109,7 +119,7 @@ def _map(item: Encode) -> Encode:
         if not value:
             return b"\x00"
         parts = [_string(key) + item(each) for key, each in value.items()]
-        return b"".join([_long(len(value)), *parts, b"\x00"])
+        return b"".join([encode_long(len(value)), *parts, b"\x00"])
 
     return encode
 
@@ -124,21 +134,22 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-_SMALL = tuple(map(_varint, range(8192)))
+SMALL_LONGS = tuple(map(_varint, range(8192)))
 """Most lengths and many numbers: those of one or two bytes."""
 
 
-def _long(number: int) -> bytes:
-    return _SMALL[number] if 0 <= number < 8192 else _varint(number)
+def encode_long(number: int) -> bytes:
+    """A whole number of up to 64 bits: zigzag, seven bits a byte."""
+    return SMALL_LONGS[number] if 0 <= number < 8192 else _varint(number)
 
 
 def _string(text: str) -> bytes:
     data = text.encode()
-    return _long(len(data)) + data
+    return encode_long(len(data)) + data
 
 
 def _bytes(data: bytes) -> bytes:
-    return _long(len(data)) + data
+    return encode_long(len(data)) + data
 
 
 def _as_it_is(data: bytes) -> bytes:
@@ -148,8 +159,8 @@ def _as_it_is(data: bytes) -> bytes:
 _PRIMITIVES: dict[str, Encode] = {
     "null": lambda value: b"",
     "boolean": {False: b"\x00", True: b"\x01"}.__getitem__,
-    "int": _long,
-    "long": _long,
+    "int": encode_long,
+    "long": encode_long,
     "float": struct.Struct("<f").pack,
     "double": struct.Struct("<d").pack,
     "string": _string,
@@ -189,7 +200,7 @@ _MILLISECOND, _MICROSECOND = timedelta(milliseconds=1), timedelta(microseconds=1
 
 def _since(epoch: datetime, unit: timedelta) -> Encode:
     def encode(value: datetime) -> bytes:
-        return _long((value - epoch) // unit)
+        return encode_long((value - epoch) // unit)
 
     return encode
 
@@ -204,9 +215,9 @@ def _uuid(value: UUID) -> bytes:
 
 _LOGICAL: dict[str, Encode] = {
     "uuid": _uuid,
-    "date": lambda value: _long(value.toordinal() - _EPOCH_DAY),
-    "time-millis": lambda value: _long(_micros_of_day(value) // 1000),
-    "time-micros": lambda value: _long(_micros_of_day(value)),
+    "date": lambda value: encode_long(value.toordinal() - _EPOCH_DAY),
+    "time-millis": lambda value: encode_long(_micros_of_day(value) // 1000),
+    "time-micros": lambda value: encode_long(_micros_of_day(value)),
     "timestamp-millis": _since(_EPOCH, _MILLISECOND),
     "timestamp-micros": _since(_EPOCH, _MICROSECOND),
     "local-timestamp-millis": _since(_LOCAL_EPOCH, _MILLISECOND),

@@ -32,6 +32,7 @@ from tidemill.contracts.schema import (
     optional_of,
     read_schema,
 )
+from tidemill.encoding import SMALL_LONGS, encode_long, encoded_default
 
 if TYPE_CHECKING:
     from tidemill.contracts.contract import Contract
@@ -94,8 +95,8 @@ class _Source:
         self._names: dict[int, str] = {}
         self._constants: dict[str, Any] = {
             "M": object(),
-            "Z": [_long(number) for number in range(8192)],
-            "long": _long,
+            "Z": SMALL_LONGS,
+            "long": encode_long,
             "double": Struct("<d").pack,
             "NotPlain": NotPlain,
         }
@@ -127,7 +128,7 @@ class _Source:
             if each.default is MISSING:
                 body.append(f"{INDENT}raise NotPlain")
             else:
-                body.append(f"{INDENT}w({self.constant(_encoded(each.type, each.default))})")
+                body.append(f"{INDENT}w({self.constant(encoded_default(each.type, each.default))})")
             body.append("else:")
             body.append(f"{INDENT}k += 1")
             body += [INDENT + line for line in plain]
@@ -158,7 +159,7 @@ class _Source:
                     f"w(double({name}))",
                 ]
             case Enum():
-                symbols = self.constant({symbol: _long(number) for number, symbol in enumerate(type_.symbols)})
+                symbols = self.constant({symbol: encode_long(number) for number, symbol in enumerate(type_.symbols)})
                 return [
                     f"s = {symbols}.get({name}) if type({name}) is str else None",
                     "if s is None: raise NotPlain",
@@ -208,39 +209,3 @@ class _Source:
             "w(Z[l] if l < 8192 else long(l))",
             "w(b)",
         ]
-
-
-def _encoded(type_: AvroType, default: Any) -> bytes:
-    """A default, as the JSON of the schema has it, in Avro's encoding."""
-    match type_:
-        case Union():
-            first = type_.branches[0]
-            return b"\x00" + (b"" if first == Primitive("null") else _encoded(first, default))
-        case Primitive(kind="string", logical=None):
-            data = str(default).encode()
-            return _long(len(data)) + data
-        case Primitive(kind="int" | "long"):
-            return _long(default)
-        case Primitive(kind="boolean"):
-            return b"\x01" if default else b"\x00"
-        case Primitive(kind="double", logical=None):
-            return Struct("<d").pack(default)
-        case Enum():
-            return _long(type_.symbols.index(default))
-        case Array() | Map() if not default:
-            return b"\x00"
-        case Array():
-            return b"".join([_long(len(default)), *(_encoded(type_.items, each) for each in default), b"\x00"])
-        case Record():
-            return b"".join(_encoded(each.type, default.get(each.name, each.default)) for each in type_.fields)
-    raise NotPlain
-
-
-def _long(number: int) -> bytes:
-    rest = (number << 1) ^ (number >> 63)
-    encoded = bytearray()
-    while rest > 0x7F:
-        encoded.append(rest & 0x7F | 0x80)
-        rest >>= 7
-    encoded.append(rest)
-    return bytes(encoded)
