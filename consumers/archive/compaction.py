@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 
 from consumers.archive.committing import Committer, Outrun
 from consumers.archive.files import Files, notes_of
-from consumers.archive.reading import everything, schema_of
+from consumers.archive.reading import schema_of
 from consumers.archive.rows import ENVELOPE, REASON, Rows
 from tidemill.contracts.registry import Registry
 from tidemill.errors import ArchiveError
 from tidemill.replay.archived import Archived
+from tidemill.replay.query import make_query
 from tidemill.replay.schemas import Writers
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ class Compaction:
                 )
 
     def _merge(self, bundle: Bundle, rows: Rows, files: Files, committer: Committer) -> None:
-        source = Archived(self._lake, self._full_name, everything(self._topic), (), values=True, messages=True)
+        source = Archived(self._lake, self._full_name, make_query(self._topic), (), values=True, messages=True)
         for taken in source.of_files(bundle.files):
             for part in rows.parts(taken):
                 files.add(part)

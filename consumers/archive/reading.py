@@ -12,7 +12,7 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from tidemill.errors import DecodeError, SchemaNotRegistered
 from tidemill.replay.fetching import Fetcher
-from tidemill.replay.query import SLACK, Query, make_query
+from tidemill.replay.query import make_query
 from tidemill.replay.ranges import Cluster, Gap, Plan, Range
 from tidemill.replay.schemas import Schemas, reader_schema
 from tidemill.topics import read_topics
@@ -98,22 +98,6 @@ def waiting(settings: Settings, topic: str, state: State) -> Waiting:
     return Waiting(topic, plan, begins, frozenset(begins.keys() - done.keys()), tuple(gaps), low, is_new, shrunk)
 
 
-def everything(topic: str) -> Query:
-    """The query for all events of a topic."""
-    return make_query(
-        topic,
-        start=None,
-        end=None,
-        keys=None,
-        columns=None,
-        where=None,
-        partitions=None,
-        on_error="quarantine",
-        slack=SLACK,
-        prune=True,
-    )
-
-
 def schema_of(registry: Schemas, topic: str) -> WriterSchema | None:
     """The schema that a topic's events are read as; None where it has none, and only bytes are kept.
 
@@ -145,7 +129,7 @@ def oldest_waiting(settings: Settings, found: Waiting) -> dict[int, int]:
     """
     few = tuple(replace(each, end=min(each.end, each.start + 100)) for each in found.plan.ranges)
     first: dict[int, int] = {}
-    fetcher = Fetcher(settings, everything(found.topic), replace(found.plan, ranges=few), keep_messages=False)
+    fetcher = Fetcher(settings, make_query(found.topic), replace(found.plan, ranges=few), keep_messages=False)
     for taken in fetcher.slices():
         for partition, timestamp in zip(taken.partitions, taken.timestamps, strict=True):
             first.setdefault(partition, timestamp)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from consumers.archive.committing import Committer, Outrun
 from consumers.archive.files import Files, notes_of
-from consumers.archive.reading import Waiting, endangered, everything, retention_of, schema_of, waiting
+from consumers.archive.reading import Waiting, endangered, retention_of, schema_of, waiting
 from consumers.archive.rows import Rows
 from tidemill.contracts.registry import Registry
 from tidemill.replay.ahead import ahead
 from tidemill.replay.fetching import Fetcher
+from tidemill.replay.query import make_query
 from tidemill.replay.ranges import Gap
 from tidemill.replay.schemas import Writers
 from tidemill.telemetry import get_logger
@@ -127,7 +128,7 @@ class Pass:
         lease: Lease,
         progress: Progress | None,
     ) -> None:
-        fetcher = Fetcher(self._settings, everything(self._topic), found.plan, keep_messages=True, share=MEMORY_PARTS)
+        fetcher = Fetcher(self._settings, make_query(self._topic), found.plan, keep_messages=True, share=MEMORY_PARTS)
         course = _Course(found)
         late_looked: set[int] = set()
         retention = retention_of(self._settings, found.plan.topic)

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
-from consumers.archive.reading import everything
 from tidemill import broker
 from tidemill.errors import ArchiveError, ObjectMissing, UnknownTopic
 from tidemill.event import headers_of
@@ -20,6 +19,7 @@ from tidemill.replay.ahead import ahead
 from tidemill.replay.archived import Archived
 from tidemill.replay.fetching import Fetcher
 from tidemill.replay.lake import Lake, LakeFile, State
+from tidemill.replay.query import make_query
 from tidemill.replay.ranges import Cluster, Plan, Range
 from tidemill.store import Location
 from tidemill.topics import read_topics
@@ -183,7 +183,7 @@ def _compare(
     done = 0
     for each in ranges:
         plan = Plan(cluster.topic, topic_id, count, (each,), (), {each.partition: each.start})
-        query = everything(topic)
+        query = make_query(topic)
         fetcher = Fetcher(settings, query, plan, keep_messages=True)
         there = Archived(lake, cluster.topic, query, [each], values=True, messages=True)
         extra: list[int] = []

@@ -15,7 +15,7 @@ from tidemill.config import Settings
 from tidemill.event import headers_of
 from tidemill.replay.archived import Archived
 from tidemill.replay.lake import Lake
-from tidemill.replay.query import SLACK, make_query
+from tidemill.replay.query import make_query
 from tidemill.replay.ranges import Range
 
 Place = tuple[int, int]
@@ -59,18 +59,7 @@ def archived_events(settings: Settings, topic: str) -> list[tuple[Place, Any]]:
     """All events of the archive, as its log says."""
     lake, name = Lake.from_settings(settings), settings.qualified(topic)
     state = lake.state(name)
-    query = make_query(
-        topic,
-        start=None,
-        end=None,
-        keys=None,
-        columns=None,
-        where=None,
-        partitions=None,
-        on_error="quarantine",
-        slack=SLACK,
-        prune=True,
-    )
+    query = make_query(topic)
     ranges = [Range(number, state.began[number], end) for number, end in sorted(state.next_offsets.items())]
     slices = Archived(lake, name, query, ranges, values=True, messages=True).slices()
     return [

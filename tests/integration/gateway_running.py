@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,24 +16,11 @@ from producers.gateway.server import Server, bound
 from producers.gateway.settings import load_gateway_settings
 from producers.gateway.tokens.request import new_token
 from producers.gateway.tokens.store import TokenStore
+from tests.unit.gateway_calls import Answer
 from tidemill.config import Settings
 
 START_SECONDS = 20.0
 ANSWER_SECONDS = 30.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was answered."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """Its body as JSON."""
-        return json.loads(self.body)
 
 
 class Running:

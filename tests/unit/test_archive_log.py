@@ -12,7 +12,7 @@ from tests.unit.archive_samples import TOPIC, TOPIC_ID, commit, committer, made_
 from tidemill.errors import ArchiveError, StoreUnavailable
 from tidemill.replay.archived import Archived
 from tidemill.replay.lake import INNER, Lake, State, checkpoint_name, log_name
-from tidemill.replay.query import SLACK, make_query
+from tidemill.replay.query import make_query
 from tidemill.replay.ranges import Gap, Range
 from tidemill.store import Store
 
@@ -26,18 +26,7 @@ def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
 def offsets_of(lake: Lake, partition: int = 0) -> list[int]:
     """What readers of the log see."""
     state = lake.state(TOPIC)
-    query = make_query(
-        TOPIC,
-        start=None,
-        end=None,
-        keys=None,
-        columns=None,
-        where=None,
-        partitions=None,
-        on_error="raise",
-        slack=SLACK,
-        prune=True,
-    )
+    query = make_query(TOPIC, on_error="raise")
     ranges = [Range(partition, state.began[partition], state.next_offsets[partition])]
     slices = Archived(lake, TOPIC, query, ranges, values=True, messages=False).slices()
     return [offset for taken in slices for offset in taken.offsets]
@@ -230,18 +219,7 @@ def test_a_topic_that_was_made_anew_begins_anew_and_keeps_its_old_files(lake: La
 def test_a_reader_whose_files_are_replaced_meanwhile_goes_on_where_it_was(lake: Lake) -> None:
     entries = [commit(lake, offset, offset + 2) for offset in range(0, 8, 2)]
     state = lake.state(TOPIC)
-    query = make_query(
-        TOPIC,
-        start=None,
-        end=None,
-        keys=None,
-        columns=None,
-        where=None,
-        partitions=None,
-        on_error="raise",
-        slack=SLACK,
-        prune=True,
-    )
+    query = make_query(TOPIC, on_error="raise")
     slices = Archived(lake, TOPIC, query, [Range(0, 0, 8)], values=True, messages=False).slices()
     read = next(slices).offsets
     made = made_of([message(offset) for offset in range(8)])

@@ -8,24 +8,13 @@ from random import Random
 import pytest
 
 from tidemill.replay.lake import State
-from tidemill.replay.query import SLACK, Query, make_query
+from tidemill.replay.query import Query, make_query
 from tidemill.replay.ranges import Gap, Plan, Range
 from tidemill.replay.seam import joined
 
 
 def query_of(start: dict[int, int] | None = None, end: dict[int, int] | None = None) -> Query:
-    return make_query(
-        "step.asked",
-        start=start,
-        end=end,
-        keys=None,
-        columns=None,
-        where=None,
-        partitions=None,
-        on_error="raise",
-        slack=SLACK,
-        prune=True,
-    )
+    return make_query("step.asked", start=start, end=end, on_error="raise")
 
 
 def topic_plan(query: Query, low: int, high: int) -> Plan:

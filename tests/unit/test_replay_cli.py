@@ -208,10 +208,7 @@ class Numbered:
     """A scan of three partitions whose events have their offset as timestamp, with every second one filtered."""
 
     def __init__(self, *, filtered: bool) -> None:
-        self.query = make_query(
-            "numbers", start=None, end=None, keys="k" if filtered else None, columns=None, where=None, partitions=None,
-            on_error="skip", slack=timedelta(0), prune=True,
-        )  # fmt: skip
+        self.query = make_query("numbers", keys="k" if filtered else None, on_error="skip", slack=timedelta(0))
         self.schema = pa.schema([("number", pa.int64())])
         self.read: list[tuple[Range, ...]] = []
         self._step = 2 if filtered else 1

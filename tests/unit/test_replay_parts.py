@@ -68,9 +68,7 @@ def test_a_start_that_means_nothing_is_refused_with_what_it_could_be(said: Any) 
 
 
 def query(**asked: Any) -> Any:
-    usual = {"start": None, "end": None, "keys": None, "columns": None, "where": None, "partitions": None}
-    more = {"on_error": "quarantine", "slack": timedelta(0), "prune": True}
-    return make_query("topic", **{**usual, **more, **asked})
+    return make_query("topic", **{"slack": timedelta(0), **asked})
 
 
 @pytest.mark.parametrize(

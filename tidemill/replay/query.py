@@ -46,15 +46,15 @@ class Query:
 def make_query(
     topic: str,
     *,
-    start: When,
-    end: When,
-    keys: Iterable[str | bytes] | str | bytes | None,
-    columns: Iterable[str] | str | None,
-    where: Any,
-    partitions: Iterable[int] | None,
-    on_error: str,
-    slack: timedelta,
-    prune: bool,
+    start: When = None,
+    end: When = None,
+    keys: Iterable[str | bytes] | str | bytes | None = None,
+    columns: Iterable[str] | str | None = None,
+    where: Any = None,
+    partitions: Iterable[int] | None = None,
+    on_error: str = "quarantine",
+    slack: timedelta = SLACK,
+    prune: bool = True,
 ) -> Query:
     """A checked query; the arguments are those of `scan`.
 
