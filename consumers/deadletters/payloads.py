@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import math
-from datetime import date, datetime, time
-from decimal import Decimal
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from tidemill.codec import MAGIC, PREFIX_BYTES, Codec
 from tidemill.contracts.catalogue import installed_events
 from tidemill.contracts.registry import Registry
 from tidemill.errors import DeadLetterError, DecodeError, TidemillError
+from tidemill.json_values import json_data
 
 if TYPE_CHECKING:
     from tidemill.config import Settings
@@ -78,7 +74,7 @@ class Payloads:
             raise DecodeError(f"The value doesn't fit its schema ({type(error).__name__}).") from error
         if left := len(value) - PREFIX_BYTES - body.tell():
             raise DecodeError(f"The value doesn't fit its schema: {left} bytes are left over.")
-        return json_form(record)
+        return json_data(record)
 
     def _schema(self, schema_id: int) -> Any:
         from fastavro import parse_schema
@@ -103,7 +99,7 @@ class Payloads:
             DecodeError: It can't be read so.
             RegistryError: The registry doesn't answer.
         """
-        return json_form(self._codec.decode(value, cls).to_record())
+        return json_data(self._codec.decode(value, cls).to_record())
 
     def encoded(self, cls: type[Payload], data: Any) -> tuple[bytes, str | None]:
         """The bytes of JSON data, and the key that its contract gives it.
@@ -131,25 +127,3 @@ def hex_text(value: bytes | None) -> str | None:
         return None
     shown = value[:MOST_HEX_BYTES].hex(" ")
     return shown if len(value) <= MOST_HEX_BYTES else f"{shown} ... ({len(value):,} bytes)"
-
-
-def json_form(value: Any) -> Any:
-    """Avro data as JSON data, as `tidemill publish` takes it: bytes in base64, times in ISO 8601, decimals as text."""
-    match value:
-        case dict():
-            return {str(name): json_form(each) for name, each in value.items()}
-        case list() | tuple():
-            return [json_form(each) for each in value]
-        case bytes() | bytearray():
-            return base64.b64encode(value).decode()
-        case datetime() | date() | time():
-            return value.isoformat()
-        case Decimal() | UUID():
-            return str(value)
-        case float() if not math.isfinite(value):
-            return str(value)
-        case None | bool() | int() | float() | str():
-            return value
-    if hasattr(value, "to_record"):
-        return json_form(value.to_record())
-    return str(value)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import math
-from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tidemill.json_values import json_data
 
 if TYPE_CHECKING:
     from tidemill.contracts.contract import Payload
@@ -20,19 +19,5 @@ def payload_json(payload: Payload) -> str | None:
 
     Bytes become base64, times RFC 3339, and numbers that JSON doesn't have (NaN) text.
     """
-    text = json.dumps(_plain(payload.to_record()), separators=(",", ":"), sort_keys=True)
+    text = json.dumps(json_data(payload.to_record()), separators=(",", ":"), sort_keys=True)
     return text if len(text) <= MOST_CHARACTERS else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -38,7 +38,7 @@ def cell_text(value: Any) -> str:
     """A value in one line: text as it is, times to the millisecond, records and lists as JSON."""
     from datetime import datetime
 
-    from tidemill.replay.arrow_types import as_json
+    from tidemill.json_values import as_json
 
     match value:
         case None:

@@ -6,17 +6,11 @@ record without fields, null alone, a number of more than 76 digits.
 
 from __future__ import annotations
 
-import base64
-import json
-import math
 from collections.abc import Callable
-from datetime import date, datetime, time
-from decimal import Decimal
-from functools import partial
 from typing import Any
-from uuid import UUID
 
 from tidemill.contracts.schema import Array, AvroType, Enum, Fixed, Map, Primitive, Record, optional_of
+from tidemill.json_values import as_json
 from tidemill.replay.extras import need
 
 Convert = Callable[[Any], Any]
@@ -30,18 +24,6 @@ def arrow_type(type_: AvroType) -> Any:
 def converter(type_: AvroType) -> Convert | None:
     """What makes a decoded value one that pyarrow takes for `arrow_type`; None where it is one already."""
     return _converter(type_, ())
-
-
-def as_json(value: Any, separators: tuple[str, str] = (",", ":")) -> str:
-    """JSON text of a decoded value: times in ISO 8601, decimals and UUIDs as text, bytes in base64.
-
-    NaN and infinities become text, too, since JSON has no form for them (RFC 8259).
-    """
-    write = partial(json.dumps, default=json_form, ensure_ascii=False, allow_nan=False, separators=separators)
-    try:
-        return write(value)
-    except ValueError:
-        return write(_named(value))
 
 
 def is_json(type_: AvroType, outer: tuple[int, ...] = ()) -> bool:
@@ -146,26 +128,3 @@ def _converter(type_: AvroType, outer: tuple[int, ...]) -> Convert | None:
 
 def _record(value: dict[str, Any], fields: list[tuple[str, Convert]]) -> dict[str, Any]:
     return value | {name: convert(value[name]) for name, convert in fields}
-
-
-def _named(value: Any) -> Any:
-    match value:
-        case dict():
-            return {name: _named(each) for name, each in value.items()}
-        case list() | tuple():
-            return [_named(each) for each in value]
-        case float() if not math.isfinite(value):
-            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
-def json_form(value: Any) -> Any:
-    """What stands in JSON for a value that it has no form for; raises TypeError where there is nothing."""
-    match value:
-        case bytes():
-            return base64.b64encode(value).decode()
-        case datetime() | date() | time():
-            return value.isoformat()
-        case Decimal() | UUID():
-            return str(value)
-    raise TypeError(f"no JSON form for {value!r}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from tidemill.replay.arrow_types import as_json
+from tidemill.json_values import as_json
 from tidemill.replay.extras import need
 from tidemill.replay.json_rows import json_rows
 from tidemill.replay.parquet_file import ParquetWriter

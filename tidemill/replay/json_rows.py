@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from tidemill.replay.arrow_types import as_json, json_form
+from tidemill.json_values import as_json, json_form
 from tidemill.replay.extras import need
 
 _SPACED, _COMPACT = (", ", ": "), (",", ":")
