@@ -10,8 +10,10 @@ from typing import Any
 
 import duckdb
 import pyarrow.compute as compute
+import pyarrow.parquet as pq
 import pytest
 from confluent_kafka.admin import NewPartitions, NewTopic  # type: ignore[attr-defined]
+from typer.testing import CliRunner
 
 from consumers.archive.archiver import Archiver
 from consumers.archive.checkup import check_archive
@@ -31,9 +33,11 @@ from tests.integration.archiving import (
     verified,
     yesterday_ms,
 )
+from tests.integration.commands import command_environment
 from tests.integration.steps import StepAsked, StepDone
 from tests.integration.working import WAIT_SECONDS, prepare, wait_until
 from tidemill import broker, replay
+from tidemill.cli import replay as replay_command
 from tidemill.config import Settings
 from tidemill.contracts.registry import Registry
 from tidemill.errors import ArchiveError
@@ -119,6 +123,31 @@ def test_what_the_topic_has_no_more_is_exported_and_published_again(steps: Setti
     again = slow_reader(steps, target)
     assert [found[:3] for found in again.values()] == [found[:3] for found in whole.values()]
     assert [found[3][0] for found in again.values()] == [found[3][0] for found in whole.values()]
+
+
+def test_replay_commands_read_the_archive_where_they_are_told_to(steps: Settings, tmp_path: Path) -> None:
+    start_ms = yesterday_ms()
+    fill(steps, 40, start_ms=start_ms, partition=1)
+    archive(steps)
+    fill(steps, 5, start_ms=start_ms + 60_000, partition=1)
+    delete_before(steps, 30, [1])
+
+    def answer(*arguments: str | Path) -> str:
+        done = CliRunner().invoke(replay_command.app, [*map(str, arguments)], env=command_environment(steps))
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    query = f'select count(*) as n, min("_offset") as first, max("_offset") as last from "{TOPIC}"'
+    assert json.loads(answer("count", TOPIC, "--json"))["events"] == 15
+    for read in ("auto", "all"):
+        archived = ("--archive", read)
+        assert json.loads(answer("count", TOPIC, *archived, "--json"))["events"] == 45
+        assert json.loads(answer("head", TOPIC, "-n", "1", *archived, "--json"))["_offset"] == 0
+        assert json.loads(answer("sql", query, *archived, "--json")) == {"n": 45, "first": 0, "last": 44}
+        answer("export", TOPIC, *archived, "--out", tmp_path / f"{read}.parquet")
+    for name in ("auto", "all"):
+        offsets = pq.read_table(tmp_path / f"{name}.parquet").column("_offset").to_pylist()
+        assert offsets == [*range(45)]
 
 
 def test_old_files_get_a_new_field_with_its_default_when_they_are_put_together(steps: Settings) -> None:
