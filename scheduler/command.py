@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -35,13 +34,14 @@ def scheduler(
     """Run the clock: emits the ticks of periodic jobs, and delayed events when they are due."""
     from scheduler.service import Service
     from tidemill.config import load_settings
+    from tidemill.service import collect_seldom, until_told
     from tidemill.telemetry import configure_logging
 
     settings = load_settings()
     configure_logging(settings)
     service = Service(settings, jobs_file=jobs, folder=folder)
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: service.stop())
+    until_told(service.stop)
+    collect_seldom()
     service.run()
 
 

@@ -59,7 +59,7 @@ def report(
 
 
 def _newest() -> Path:
-    found = sorted(RESULTS.glob("*.json"))
+    found = sorted(RESULTS.glob("[0-9]*.json"))
     if not found:
         raise ConfigError("There are no results yet.", hint="Run `make bench` first.")
     return found[-1]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,6 +110,7 @@ def run(
     from consumers.archive.archiver import Archiver
     from consumers.archive.settings import load_archive_settings
     from tidemill.config import load_settings
+    from tidemill.service import collect_seldom, until_told
     from tidemill.telemetry import configure_logging
 
     named = _chosen(topics, all_)
@@ -120,7 +120,8 @@ def run(
     if dry_run:
         _show_waiting(archiver, as_json=as_json)
         return
-    _until_told(archiver.stop)
+    until_told(archiver.stop)
+    collect_seldom()
     configure_logging(settings)
     if not once:
         archiver.names()  # a name that is wrong is said at once
@@ -190,6 +191,7 @@ def compact(
     from consumers.archive.settings import load_archive_settings
     from tidemill.cli.replay_words import count_text, size_text
     from tidemill.config import load_settings
+    from tidemill.service import until_told
     from tidemill.telemetry import configure_logging
 
     settings = load_settings()
@@ -197,7 +199,7 @@ def compact(
     if not dry_run:
         configure_logging(settings)
         _only_warnings()
-        _until_told(compactor.stop)
+        until_told(compactor.stop)
     with _bar() as progress:
         found = compactor.look() if dry_run else compactor.run(progress)
     rows = [
@@ -260,11 +262,6 @@ def _chosen(topics: list[str] | None, all_: bool) -> list[str] | None:
             "Name topics, or give --all." if not topics else "Name topics or give --all, not both."
         )
     return topics or None
-
-
-def _until_told(stop: Callable[[], None]) -> None:
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop())
 
 
 def _only_warnings() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -74,13 +73,14 @@ def tracker(context: typer.Context) -> None:
         return
     from consumers.status.tracker import Tracker
     from tidemill.config import load_settings
+    from tidemill.service import collect_seldom, until_told
     from tidemill.telemetry import configure_logging
 
     settings = load_settings()
     configure_logging(settings)
     running = Tracker(settings)
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: running.stop())
+    until_told(running.stop)
+    collect_seldom()
     running.run()
 
 

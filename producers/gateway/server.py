@@ -18,6 +18,7 @@ from producers.gateway.app import make_app
 from producers.gateway.gateway import Gateway
 from producers.gateway.protocol import protocol_for
 from tidemill.errors import ConfigError
+from tidemill.service import collect_seldom
 
 if TYPE_CHECKING:
     from producers.gateway.settings import GatewaySettings
@@ -108,4 +109,5 @@ def serve(settings: Settings, gateway_settings: GatewaySettings, listening: sock
     import_module("confluent_kafka.schema_registry")
     # It warns of each request that isn't HTTP, which anybody can send by the thousand.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    collect_seldom()
     Server(Gateway(settings, gateway_settings)).run([listening])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import Annotated, Literal
 
@@ -50,13 +49,14 @@ def relay() -> None:
     from producers.outbox.relay import Relay
     from producers.outbox.settings import load_outbox_settings
     from tidemill.config import load_settings
+    from tidemill.service import collect_seldom, until_told
     from tidemill.telemetry import configure_logging
 
     settings = load_settings()
     configure_logging(settings)
     program = Relay(settings, load_outbox_settings())
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: program.stop())
+    until_told(program.stop)
+    collect_seldom()
     program.run()
 
 

@@ -5,7 +5,6 @@ Not for people: `tidemill worker` is.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -13,10 +12,6 @@ import sys
 # First of all: a SIGTERM that comes while the imports below run must end this process in good order; nothing has begun.
 signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 signal.signal(signal.SIGINT, lambda *_: os._exit(0))
-
-
-COLLECT_AFTER = (50_000, 10, 10)
-"""Thresholds of the garbage collector's generations, in objects and in collections of the generation before."""
 
 
 def main(argument: str) -> int:
@@ -30,17 +25,14 @@ def main(argument: str) -> int:
     from tidemill.runtime.parent import die_with_parent
     from tidemill.runtime.recorder import Recorder
     from tidemill.runtime.worker import EXIT_FAILED, EXIT_REFUSED, EXIT_UNAVAILABLE, Worker
+    from tidemill.service import collect_seldom
     from tidemill.telemetry import configure_logging, get_logger
 
     orders = Orders.from_argument(argument)
     die_with_parent(signal.SIGTERM, parent=orders.supervisor_pid)
 
     def tell_ready() -> None:
-        # The events in hand are many objects that live for a moment and have no cycles. By default the collector goes
-        # through them after each 700 new ones, which took a quarter of the time of a stream of batches.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECT_AFTER)
+        collect_seldom()
         if orders.ready_descriptor is not None:
             os.write(orders.ready_descriptor, b"1")
             os.close(orders.ready_descriptor)

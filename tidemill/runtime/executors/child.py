@@ -20,6 +20,7 @@ from tidemill.errors import HandlerError, StreamError
 from tidemill.runtime.effects.ledger import DatabaseLedger
 from tidemill.runtime.effects.stream_effects import StreamEffects
 from tidemill.runtime.error_text import class_of, formatted_trace, text_of
+from tidemill.runtime.executors.heap import keep_freed_memory
 from tidemill.runtime.executors.line import Line
 from tidemill.runtime.parent import die_with_parent
 from tidemill.runtime.work import Output, Work, as_outputs
@@ -125,6 +126,7 @@ def _prepare(setup: Setup) -> Any:
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (setup.memory_bytes, setup.memory_bytes))
+    keep_freed_memory()
     sys.path[:] = setup.path
     return resolve(setup.reference)
 
