@@ -39,6 +39,8 @@ EXIT_UNAVAILABLE = 69
 """Kafka or the registry isn't there (EX_UNAVAILABLE of sysexits.h)."""
 EXIT_HARD = 70
 """The deadline passed, or a second signal came, before everything was finished."""
+END_SECONDS = 0.75
+"""What a process takes at most to end, once it has left its groups and flushed its outputs."""
 CLOCK_DRAIN_SECONDS = 4.0
 """Time to the end of a process whose clock was set back."""
 EXIT_RECYCLE = 75
@@ -266,8 +268,9 @@ class Worker:
 
     async def _leave(self, running: Running) -> None:
         self._running.remove(running)
-        # While the broker is away all of this takes as long as it may; what is kept back is for the outputs.
-        kept_seconds = self._drain_seconds * 0.15
+        # While the broker is away all of this takes as long as it may. Kept back: time for the outputs, and for the end
+        # of the process, which doesn't take longer where there is more time.
+        kept_seconds = self._drain_seconds * 0.1 + min(END_SECONDS, self._drain_seconds * 0.15)
         await running.source.stop(max(0.0, self._ends_at - time.monotonic() - kept_seconds))
         await running.engine.stop()
         await asyncio.to_thread(running.recall.stop)
