@@ -231,4 +231,5 @@ def load_program_settings(
             + (f", found {fault['input']!r}" if shows_values else "")
             for fault in error.errors()
         )
-        raise ConfigError(f"{whose} can't be used: {faults}.", hint=hint) from error
+        # What pydantic says, in the chain of causes too, has the values in it.
+        raise ConfigError(f"{whose} can't be used: {faults}.", hint=hint) from (error if shows_values else None)

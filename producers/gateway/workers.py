@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from producers.gateway.metrics import FOLDER_VARIABLE
 from tidemill.runtime.parent import die_with_parent
+from tidemill.service import until_told
 from tidemill.telemetry import configure_logging, get_logger
 
 if TYPE_CHECKING:
     import socket
-    from types import FrameType
 
     from producers.gateway.settings import GatewaySettings
     from tidemill.config import Settings
@@ -53,8 +53,7 @@ class Workers:
 
     def run(self) -> None:
         """Keep them running until a signal comes, then wait until they have ended."""
-        for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, self._stop)
+        until_told(self._stop)
         with tempfile.TemporaryDirectory(prefix="tidemill-gateway-") as folder:
             os.environ[FOLDER_VARIABLE] = folder
             processes = [self._started() for _ in range(self._gateway_settings.workers)]
@@ -66,7 +65,7 @@ class Workers:
                 self._end(processes)
                 del os.environ[FOLDER_VARIABLE]
 
-    def _stop(self, _: int, __: FrameType | None) -> None:
+    def _stop(self) -> None:
         self._stopping = True
 
     def _started(self) -> SpawnProcess:

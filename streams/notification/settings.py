@@ -10,10 +10,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tidemill.errors import ConfigError
+from tidemill.config import load_program_settings
 
 DIGEST_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SUBJECT = re.compile(r"mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*")
@@ -133,13 +133,10 @@ def load_notification_settings(**overrides: object) -> NotificationSettings:
     Raises:
         ConfigError: A value doesn't fit; the message names each one, and never shows a password.
     """
-    try:
-        return NotificationSettings(**overrides)  # type: ignore[arg-type]
-    except ValidationError as error:
-        faults = "; ".join(
-            f"TIDEMILL_NOTIFICATION_{'.'.join(map(str, fault['loc'])).upper()}: {fault['msg']}"
-            for fault in error.errors(include_input=False)
-        )
-        raise ConfigError(
-            f"The notification stream's settings can't be used: {faults}.", hint="Correct them in the environment."
-        ) from None
+    return load_program_settings(
+        NotificationSettings,
+        "The notification stream's settings",
+        overrides,
+        shows_values=False,
+        hint="Correct them in the environment.",
+    )

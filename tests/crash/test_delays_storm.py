@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.clock.controls import CONTROLS
 from tests.crash.clock.delays_checker import Verdict, judge
 from tests.crash.clock.delays_course import Orders, Record, run
 from tests.crash.storm.ground import ground, settings_for
@@ -19,11 +20,6 @@ from tidemill.local import Stack
 
 PAUSE_SECONDS = 7.5
 """Longer than a session: the instance comes back as a zombie."""
-
-
-CONTROLS = pytest.mark.skipif(
-    "TIDEMILL_TEST_CONTROLS" not in os.environ, reason="half a minute; TIDEMILL_TEST_CONTROLS=1 runs it"
-)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.clock.controls import CONTROLS
 from tests.crash.clock.ticks_course import Orders, Record, run
 from tests.crash.clock.ticks_report import report, summary
 from tests.crash.storm.ground import ground, settings_for
@@ -23,11 +24,6 @@ PATIENCE = 3.0
 """Times are judged by the long storm, on a machine that does nothing else; here other things may go on beside it."""
 PAUSE_SECONDS = 8.0
 """Longer than a session: the instance comes back as a zombie."""
-
-
-CONTROLS = pytest.mark.skipif(
-    "TIDEMILL_TEST_CONTROLS" not in os.environ, reason="half a minute; TIDEMILL_TEST_CONTROLS=1 runs it"
-)
 
 
 @pytest.fixture(scope="module")
