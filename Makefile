@@ -24,7 +24,7 @@ demo: $(STAMP) ## Real photographs through a real Kafka; a contact sheet at the 
 	@$(BIN)/python -m examples.demo $(ARGS)
 
 test: $(STAMP) ## All tests: unit, integration (real Kafka), crash. ARGS='-k name' picks some
-	@$(BIN)/python -m pytest -n 3 $(ARGS)
+	@$(BIN)/python -m pytest -n 4 $(ARGS)
 
 test-unit: $(STAMP) ## The tests that need no broker
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -179,7 +179,7 @@ def _naive(settings: Settings, count: int, folder: Path) -> int:
     from confluent_kafka.schema_registry.avro import AvroDeserializer
     from confluent_kafka.serialization import MessageField, SerializationContext
 
-    client = SchemaRegistryClient({"url": settings.registry_url})
+    client = SchemaRegistryClient({"url": settings.registry_url, "timeout": 10})
     decode = AvroDeserializer(client)
     name = settings.qualified(TOPIC)
     context = SerializationContext(name, MessageField.VALUE)

@@ -40,7 +40,7 @@ class Addresses(Protocol):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """With `-n 3`: storms of workers in one process and those of the clock in another, each in turn.
+    """With `-n 4`: all storms in one process, each in turn.
 
     In the order of the folders, crash, integration, unit: what takes longest and mostly waits begins first, beside it
     runs the rest, and at the end no process waits for another one's storms.
@@ -49,18 +49,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
     return StormsInTurn(config, log)
 
 
-CLOCK = ("test_ticks", "test_delays", "test_retries", "test_effects", "test_email")
-
-
 class StormsInTurn(LoadScopeScheduling):  # type: ignore[misc]
-    """Gives whole files to processes, and all of tests/crash as if it were two files: more storms at once would only
-    measure each other."""
+    """Gives whole files to processes, and all of tests/crash as if it were one: storms at once would only measure each
+    other."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        if not file.startswith("tests/crash/"):
-            return file
-        return "clock storms" if file.removeprefix("tests/crash/").startswith(CLOCK) else "storms"
+        return "storms" if file.startswith("tests/crash/") else file
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from tests.integration.commands import Commands
 from tests.integration.delays_commands import Delayed
@@ -22,6 +25,16 @@ def contracts_ready(settings: Settings) -> Settings:
     with Registry(settings) as registry:
         register_contracts(registry, known, dry_run=False)
     return settings
+
+
+@pytest.fixture
+def confluent(settings: Settings) -> Iterator[SchemaRegistryClient]:
+    """Confluent's registry client, as another program would use it.
+
+    With a time limit of ten seconds: without one it waits for ever where an answer is lost, and so tries nothing again.
+    """
+    with SchemaRegistryClient({"url": settings.registry_url, "timeout": 10}) as client:
+        yield client
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from tests.integration.archiving import (
     delete_before,
     fill,
     glob_of,
+    prepare_for_days,
     run,
     run_json,
     table,
@@ -35,7 +36,7 @@ from tests.integration.archiving import (
 )
 from tests.integration.commands import command_environment
 from tests.integration.steps import StepAsked, StepDone
-from tests.integration.working import WAIT_SECONDS, prepare, wait_until
+from tests.integration.working import WAIT_SECONDS, wait_until
 from tidemill import broker, replay
 from tidemill.cli import replay as replay_command
 from tidemill.config import Settings
@@ -48,8 +49,8 @@ from tidemill.replay.republish import republish
 
 @pytest.fixture
 def steps(settings: Settings) -> Settings:
-    """The steps' topic and schema are there."""
-    prepare(settings, StepAsked)
+    """The steps' topics and schemas are there."""
+    prepare_for_days(settings)
     return settings
 
 
@@ -106,7 +107,6 @@ def test_archive_and_topic_are_read_as_one(steps: Settings) -> None:
 
 
 def test_what_the_topic_has_no_more_is_exported_and_published_again(steps: Settings, tmp_path: Path) -> None:
-    prepare(steps, StepDone)
     start_ms, target = yesterday_ms(), StepDone.__contract__.topic
     fill(steps, 40, start_ms=start_ms, partition=1)
     fill(steps, 2, start_ms=start_ms, partition=1, values=[None, b"garbage"])

@@ -33,14 +33,6 @@ def registry(settings: Settings) -> Iterator[Registry]:
         yield registry
 
 
-@pytest.fixture
-def confluent(settings: Settings) -> Iterator[SchemaRegistryClient]:
-    """The client as another program would use it."""
-    client = SchemaRegistryClient({"url": settings.registry_url})
-    yield client
-    client.close()
-
-
 def context(settings: Settings, contract: Any) -> SerializationContext:
     return SerializationContext(settings.qualified(contract.topic), MessageField.VALUE)
 

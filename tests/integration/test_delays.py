@@ -125,11 +125,11 @@ def test_a_restart_in_the_middle_loses_nothing_and_doubles_nothing(settings: Set
 
 
 def test_what_an_instance_leaves_another_one_takes_over(settings: Settings) -> None:
-    due = put_off(settings, {f"t{number}": 1.0 + 0.05 * number for number in range(200)})
     with scheduling(settings, instances=2) as (first, second):
+        due = put_off(settings, {f"t{number}": 1.0 + 0.05 * number for number in range(200)})
         until_dispatched(settings, {"t5"})
-        first.stop()
         assert len(dispatched(settings)) < len(due), "stopped too late to prove anything"
+        first.stop()
         found = until_dispatched(settings, {*due})
         assert second.owned() == {*range(delayed.PARTITIONS)}
     assert {event_id: len(each) for event_id, each in found.items()} == dict.fromkeys(due, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pytest
@@ -96,6 +96,8 @@ async def test_a_report_is_stored_its_asker_is_told_and_asking_again_makes_the_s
 
 
 async def test_the_daily_report_counts_what_the_streams_did(ready: Settings) -> None:
+    # Near midnight it waits for the new day, so that all of it happens within one.
+    await until(lambda: datetime.now(UTC).time() < time(23, 59), "a new day has begun", seconds=61)
     pictures = [ImageRequested(source=f"file:///{n}.jpg", renditions=[]) for n in range(30)]
     publish(ready, [*pictures, *(ImageRequested(source=f"file:///broken-{n}", renditions=[]) for n in range(3))])
     publish(ready, [EmailRequested(to=[f"a{n}@example.com"], subject="s", text="t") for n in range(12)])

@@ -118,15 +118,16 @@ async def test_outputs_come_in_order_however_they_are_made(settings: Settings, e
     assert done[0].subject == "s"
 
 
-async def test_events_of_foreign_producers_flow_through_with_ids_that_stay_the_same(settings: Settings) -> None:
+async def test_events_of_foreign_producers_flow_through_with_ids_that_stay_the_same(
+    settings: Settings, confluent: SchemaRegistryClient
+) -> None:
     prepare(settings)
-    with SchemaRegistryClient({"url": settings.registry_url}) as client:
-        serializer = AvroSerializer(client, StepAsked.__contract__.schema_json, conf={"auto.register.schemas": False})
-        producer = SerializingProducer({**broker.client_config(settings), "value.serializer": serializer})
-        for number in range(5):
-            value = {"lane": "f", "number": number, "note": ""}
-            producer.produce(settings.qualified("step.asked"), value=value, key=b"f")
-        producer.flush(10)
+    serializer = AvroSerializer(confluent, StepAsked.__contract__.schema_json, conf={"auto.register.schemas": False})
+    producer = SerializingProducer({**broker.client_config(settings), "value.serializer": serializer})
+    for number in range(5):
+        value = {"lane": "f", "number": number, "note": ""}
+        producer.produce(settings.qualified("step.asked"), value=value, key=b"f")
+    producer.flush(10)
     seen: list[Event[StepAsked]] = []
 
     @stream("step.asked", name="foreign")
