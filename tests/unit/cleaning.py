@@ -43,14 +43,14 @@ class Site:
         with closing(sqlite3.connect(self.file)) as connection, connection:
             return connection.execute(statement, values).fetchall()
 
-    def fill(self, old: int, young: int, more: str = "") -> None:
-        """A table of so many sessions of 100 days and of one day ago; ids from 1, the oldest first."""
+    def fill(self, old: int, young: int, more: str = "", as_of: datetime = AS_OF) -> None:
+        """A table of so many sessions of 100 days and of one day before then; ids from 1, the oldest first."""
         self.sql(f"CREATE TABLE sessions (id INTEGER PRIMARY KEY, user TEXT, seen DATETIME, state TEXT{more})")
         with closing(sqlite3.connect(self.file)) as connection, connection:
             connection.executemany(
                 "INSERT INTO sessions (id, user, seen, state) VALUES (?, ?, ?, ?)",
                 [
-                    (number, f"user-{number}", _seen(100, number) if number <= old else _seen(1, number), "open")
+                    (number, f"user-{number}", _seen(as_of, 100 if number <= old else 1, number), "open")
                     for number in range(1, old + young + 1)
                 ],
             )
@@ -112,5 +112,5 @@ def declared(policy: str, url: str = "sqlite:///app.db") -> str:
     return "\n".join(["[[policy]]", *lines, policy])
 
 
-def _seen(days: int, number: int) -> str:
-    return (AS_OF - timedelta(days=days) + timedelta(seconds=number)).strftime("%Y-%m-%d %H:%M:%S")
+def _seen(as_of: datetime, days: int, number: int) -> str:
+    return (as_of - timedelta(days=days) + timedelta(seconds=number)).strftime("%Y-%m-%d %H:%M:%S")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples/cleanup.toml"
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     site = Site(tmp_path)
-    site.fill(old=12, young=30)
+    site.fill(old=12, young=30, as_of=datetime.now(UTC))
     policies = [
         declared('older_than = "30d"\narchive = "archive"\nbatch_rows = 5', site.url),
         declared('name = "careful"\nolder_than = "30d"\nmax_share = 0.1', site.url),
