@@ -30,7 +30,7 @@ from tests.crash.storm.ground import ground, settings_for
 from tests.integration.commands import command_environment
 from tests.integration.postgres import running_postgres
 from tests.integration.steps import StepAsked
-from tests.integration.working import prepare
+from tests.integration.working import prepare, settle
 from tidemill import outbox
 from tidemill.codec import Codec
 from tidemill.config import Settings
@@ -219,6 +219,7 @@ def _compare(settings: Settings, committed: Counter[str], findings: Findings) ->
     findings.committed = sum(committed.values())
     seen: defaultdict[str, list[int]] = defaultdict(list)
     ids: Counter[str] = Counter()
+    settle(settings, StepAsked.__contract__.topic)
     with Registry(settings) as registry:
         codec = Codec(registry)
         for message in read_log(settings, StepAsked.__contract__.topic):

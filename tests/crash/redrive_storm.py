@@ -32,7 +32,7 @@ from scheduler.log import read_log
 from tests.crash.storm.ground import ground, settings_for
 from tests.integration.commands import command_environment
 from tests.integration.steps import StepAsked
-from tests.integration.working import prepare
+from tests.integration.working import prepare, settle
 from tidemill import broker
 from tidemill.config import Settings
 from tidemill.runtime import deadletter
@@ -153,6 +153,7 @@ def _records(cluster: Cluster, settings: Settings) -> int:
 def _compare(settings: Settings, findings: Findings) -> None:
     found: defaultdict[bytes, list[int]] = defaultdict(list)
     ids: Counter[str] = Counter()
+    settle(settings, StepAsked.__contract__.topic)
     for message in read_log(settings, StepAsked.__contract__.topic):
         headers = dict(message.headers() or ())
         ids[str(headers["ce_id"])] += 1

@@ -20,7 +20,7 @@ from consumers.deadletters.topics import TOPICS
 from scheduler.log import read_log
 from tests.integration.commands import command_environment
 from tests.integration.steps import StepAsked
-from tests.integration.working import ASKED, DEAD, prepare
+from tests.integration.working import ASKED, DEAD, prepare, settle
 from tidemill import broker
 from tidemill.config import Settings
 from tidemill.event import Event
@@ -176,5 +176,6 @@ def raw(
 
 def put_back(settings: Settings) -> list[Message]:
     """What was put back on the steps' topic, by partition and offset."""
+    settle(settings, ASKED)
     found = [each for each in read_log(settings, ASKED) if "tm_redrive" in dict(each.headers() or ())]
     return sorted(found, key=lambda message: (message.partition() or 0, message.offset() or 0))

@@ -53,7 +53,7 @@ class RawTopic:
         settings: Of the test.
         partitions: How many.
         schema: Registered under its subject.
-        config: Kafka's settings of the topic, with underscores for dots.
+        config: Kafka's settings of the topic, with underscores for dots; by default it keeps events of any age.
     """
 
     def __init__(self, settings: Settings, partitions: int = 1, schema: Any = READING, **config: str) -> None:
@@ -62,7 +62,7 @@ class RawTopic:
         self.full_name = settings.qualified(self.name)
         self.partitions = partitions
         self.admin = broker.admin_client(settings)
-        self._config = {name.replace("_", "."): value for name, value in config.items()}
+        self._config = {"retention.ms": "-1", **{name.replace("_", "."): value for name, value in config.items()}}
         self._schemas: dict[int, Any] = {}
         self.create(partitions)
         self.schema_id = self.register(schema)

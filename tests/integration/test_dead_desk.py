@@ -28,7 +28,7 @@ from scheduler.log import read_log
 from tests.integration.dead_desk import Desk, letters, put_back, raw, ready
 from tests.integration.postgres import Postgres
 from tests.integration.steps import StepAsked
-from tests.integration.working import ASKED, DEAD, encoded, messages, wait_until
+from tests.integration.working import ASKED, DEAD, encoded, messages, settle, wait_until
 from tidemill import broker
 from tidemill.config import Settings
 from tidemill.errors import DeadLetterError
@@ -88,6 +88,7 @@ def test_whoever_comes_second_takes_over_and_the_first_does_nothing_more(setting
         with pytest.raises(DeadLetterError, match="Somebody else"):
             first.act(lambda _: action)
     assert [run["letters"] for run in desk.json("audit")] == [0]
+    settle(settings, ACTIONS.name)
     assert len(list(read_log(settings, ACTIONS.name))) == 1
 
 

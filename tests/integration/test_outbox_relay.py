@@ -23,7 +23,7 @@ from scheduler.log import read_log
 from tests.integration.commands import command_environment
 from tests.integration.postgres import Postgres
 from tests.integration.steps import StepAsked
-from tests.integration.working import ends, header, prepare, wait_until
+from tests.integration.working import ends, header, prepare, settle, wait_until
 from tidemill import outbox
 from tidemill.codec import Codec
 from tidemill.config import Settings
@@ -111,7 +111,8 @@ def messages(settings: Settings) -> list[Message]:
 
 
 def events(settings: Settings) -> list[Event[StepAsked]]:
-    """The same, decoded."""
+    """The same, decoded, once relays have ended."""
+    settle(settings, ASKED)
     with Registry(settings) as registry:
         codec = Codec(registry)
         return [Event.received(codec.decode(found.value(), StepAsked), found) for found in messages(settings)]
@@ -181,6 +182,7 @@ def test_rows_that_could_not_be_removed_any_more_are_not_published_again(
     monkeypatch.setattr(rows, "remove", remove)
     with shop.relaying():
         wait_until(lambda: shop.waiting() == 0, "what was published is removed")
+    settle(shop.settings, ASKED)
     assert len(messages(shop.settings)) == 40
 
 
@@ -207,6 +209,7 @@ def test_an_event_is_what_a_publisher_would_have_sent(shop: Shop) -> None:
         outbox.add(connection, step("a", note="ü"), id="mine", headers={"x": b"\xff"}, settings=shop.settings)
     with shop.relaying():
         wait_until(lambda: shop.waiting() == 0, "the row is moved")
+    settle(shop.settings, ASKED)
     (message,) = messages(shop.settings)
     assert header(message, "ce_id") == "mine"
     assert ("x", b"\xff") in (message.headers() or [])
@@ -224,6 +227,7 @@ def test_relays_share_the_lanes_and_one_takes_over_what_the_other_leaves(shop: S
             assert first.moved
             assert second.moved
         wait_until(lambda: owned(first) == 8, "the one has all again")
+    settle(shop.settings, ASKED)
     assert len(messages(shop.settings)) == 40
 
 

@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.integration.replay_topics import READING, RawTopic, moment, places, slowly
-from tests.integration.working import prepare, publish
+from tests.integration.working import prepare, publish, settle
 from tidemill import broker
 from tidemill.config import Settings
 from tidemill.contracts.registry import Registry
@@ -51,6 +51,7 @@ def test_transactions_that_end_a_partition_are_no_events_and_no_wait(settings: S
     with topic.transaction(commit=False) as producer:
         topic.send(map(topic.reading, range(5)), partition=2, producer=producer)
     topic.send(map(topic.reading, range(5)), partition=3)
+    settle(settings, topic.name)
     still_open = topic.open_transaction()
     topic.send([topic.reading(77)], partition=3, producer=still_open)
     topic.send([topic.reading(78)], partition=3)

@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.commands import command_environment
 from tests.integration.replay_topics import RawTopic, slowly
-from tests.integration.working import ends, wait_until
+from tests.integration.working import ends, settle, wait_until
 from tidemill.config import Settings
 from tidemill.errors import BrokerError, ConfigError, UnknownTopic
 from tidemill.partitioning import partition_of
@@ -55,6 +55,7 @@ class Event:
 
 def content(topic: RawTopic) -> list[Event]:
     """What readers of committed events see."""
+    settle(topic.settings, topic.name)
     return [
         Event(each.partition, each.key, each.value, each.timestamp_ms, tuple(each.headers))
         for each in slowly(topic.settings, topic.name)

@@ -10,6 +10,7 @@ import pytest
 
 from scheduler.log import read_log
 from scheduler.topics import JOBS
+from tests.integration.working import settle
 from tidemill import topics
 from tidemill.config import Settings
 from tidemill.errors import UnknownTopic
@@ -48,6 +49,7 @@ def record(settings: Settings, key: bytes, then: Callable[[], None] = lambda: No
 
 def keys(settings: Settings) -> list[bytes | None]:
     """What readers of committed events see."""
+    settle(settings, JOBS.name)
     return [message.key() for message in read_log(settings, JOBS.name, [0])]
 
 

@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 import pytest
 from confluent_kafka import (
     Consumer,
+    IsolationLevel,
     KafkaException,
     Message,
     Producer,
     TopicPartition,
 )
+from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from tests.integration.steps import StepAsked, StepDone
 from tidemill import broker
@@ -189,6 +191,25 @@ def _ends(settings: Settings, topic: str) -> dict[int, int]:
         return {number: consumer.get_watermark_offsets(TopicPartition(name, number), 10)[1] for number in found}
     finally:
         consumer.close()
+
+
+def settle(settings: Settings, topic: str) -> None:
+    """Wait until no transaction of a topic is undecided, so that readers of committed events see all there is.
+
+    A commit is told to its producer before its markers are in the partitions (KIP-98, "5.2 Transaction coordinator").
+    """
+    admin = broker.admin_client(settings)  # kept until the answers are there
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    asked = {TopicPartition(settings.qualified(topic), number): latest for number in ends(settings, topic)}
+
+    def offsets(level: IsolationLevel) -> list[int]:
+        answers = admin.list_offsets(asked, isolation_level=level, request_timeout=10)
+        return [answer.result(WAIT_SECONDS).offset for answer in answers.values()]
+
+    def is_decided() -> bool:
+        return offsets(IsolationLevel.READ_COMMITTED) == offsets(IsolationLevel.READ_UNCOMMITTED)
+
+    wait_until(is_decided, f"the transactions of {topic} are decided")
 
 
 def committed(settings: Settings, stream: Stream) -> dict[int, int]:

@@ -30,10 +30,12 @@ class Site:
     Args:
         folder: Where everything is.
         url: Another database than the SQLite file; a test makes its tables.
+        now: From when ages of sessions are counted back.
     """
 
-    def __init__(self, folder: Path, url: str | None = None) -> None:
+    def __init__(self, folder: Path, url: str | None = None, now: datetime = AS_OF) -> None:
         self.folder = folder
+        self._now = now
         self.file = folder / "app.db"
         self.url = url or f"sqlite:///{self.file}"
         self.store = Store.from_urls((folder / "objects").as_uri())
@@ -43,14 +45,14 @@ class Site:
         with closing(sqlite3.connect(self.file)) as connection, connection:
             return connection.execute(statement, values).fetchall()
 
-    def fill(self, old: int, young: int, more: str = "", as_of: datetime = AS_OF) -> None:
-        """A table of so many sessions of 100 days and of one day before then; ids from 1, the oldest first."""
+    def fill(self, old: int, young: int, more: str = "") -> None:
+        """A table of so many sessions of 100 days and of one day ago; ids from 1, the oldest first."""
         self.sql(f"CREATE TABLE sessions (id INTEGER PRIMARY KEY, user TEXT, seen DATETIME, state TEXT{more})")
         with closing(sqlite3.connect(self.file)) as connection, connection:
             connection.executemany(
                 "INSERT INTO sessions (id, user, seen, state) VALUES (?, ?, ?, ?)",
                 [
-                    (number, f"user-{number}", _seen(as_of, 100 if number <= old else 1, number), "open")
+                    (number, f"user-{number}", _seen(self._now, 100 if number <= old else 1, number), "open")
                     for number in range(1, old + young + 1)
                 ],
             )
@@ -112,5 +114,5 @@ def declared(policy: str, url: str = "sqlite:///app.db") -> str:
     return "\n".join(["[[policy]]", *lines, policy])
 
 
-def _seen(as_of: datetime, days: int, number: int) -> str:
-    return (as_of - timedelta(days=days) + timedelta(seconds=number)).strftime("%Y-%m-%d %H:%M:%S")
+def _seen(now: datetime, days: int, number: int) -> str:
+    return (now - timedelta(days=days) + timedelta(seconds=number)).strftime("%Y-%m-%d %H:%M:%S")

@@ -19,8 +19,8 @@ EXAMPLE = Path(__file__).parents[2] / "examples/cleanup.toml"
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    site = Site(tmp_path)
-    site.fill(old=12, young=30, as_of=datetime.now(UTC))
+    site = Site(tmp_path, now=datetime.now(UTC))
+    site.fill(old=12, young=30)
     policies = [
         declared('older_than = "30d"\narchive = "archive"\nbatch_rows = 5', site.url),
         declared('name = "careful"\nolder_than = "30d"\nmax_share = 0.1', site.url),
