@@ -57,7 +57,7 @@ def record(*, lost: bool = False, zero_lag_seconds: float | None = 1032.0) -> Re
         acts=[Act(1010.0, 1018.0, "kill-worker", "worker-0, process 50", 5.0)],
         victims=[Victim(1010.0, 50, "kill")],
         samples=[
-            Sample(1000.5 + t, t, t, None if t == 3 else t, {"worker-0": Memory(50, 9.0, 80.04)}) for t in range(30)
+            Sample(1000.5 + t, t, t, None if t == 3 else t, {"worker-0": Memory(50, 90.0, 80.04)}) for t in range(30)
         ],
         fallen=[],
         evidence=Evidence(published, handled, [f"e{number}" for number in range(3)], outputs, []),
@@ -111,7 +111,8 @@ def test_the_command_prints_each_promise_and_the_reruns() -> None:
     (stall,) = [line for line in lines if "acts on workers" in line]
     assert stall.split()[-5:] == ["14.5", "at", "most", "5", "BROKEN"]
     assert "3 events (0 of unknown outcome, 0 failed), 1 acts, 1 workers killed." in lines
-    assert lines[-1].startswith("Killed workers' events went on after 6.5 (most 6.5) s. 1 stalls")
+    assert lines[-2].startswith("Killed workers' events went on after 6.5 (most 6.5) s. 1 stalls")
+    assert lines[-1] == "Memory of a worker, median of each five minutes: 80 MB."
 
 
 def test_the_command_of_a_report_lets_the_same_storm_pass_again() -> None:

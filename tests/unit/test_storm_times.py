@@ -10,7 +10,7 @@ from tests.crash.storm.acts import Act, How, Victim
 from tests.crash.storm.aftermath import Aftermath, aftermaths
 from tests.crash.storm.evidence import Evidence
 from tests.crash.storm.ledgers import Handled, Mark, Published
-from tests.crash.storm.memory import slope_mb_per_minute
+from tests.crash.storm.memory import medians_mb, slope_mb_per_minute
 from tests.crash.storm.notes import Doing, note
 from tests.crash.storm.sampling import Memory, Sample
 from tests.crash.storm.stalls import stalls
@@ -201,3 +201,21 @@ def test_processes_that_have_just_begun_say_nothing_about_growth() -> None:
 def test_a_short_storm_says_nothing_about_growth() -> None:
     assert slope_mb_per_minute([sample(float(t), one=80.0 + t) for t in range(100)]) is None
     assert slope_mb_per_minute([]) is None
+
+
+def test_memory_is_told_for_each_five_minutes_of_settled_processes() -> None:
+    def at(second: int) -> Sample:
+        young = Memory(2, 10.0, 500.0)
+        return Sample(float(second), 0, 0, 0, {"one": Memory(1, 600.0, 80.0 + second // 300), "two": young})
+
+    assert medians_mb([at(second) for second in range(900)]) == [80.0, 81.0, 82.0]
+    # A rest of two minutes counts to the span before.
+    assert medians_mb([at(second) for second in range(0, 720, 10)]) == [80.0, 81.0]
+    assert medians_mb([at(second) for second in range(60)]) == [80.0]
+
+
+def test_five_minutes_in_which_no_process_settles_have_no_memory_to_tell() -> None:
+    young = [Sample(float(t), 0, 0, 0, {"one": Memory(1, 5.0, 80.0)}) for t in range(301)]
+    old = [Sample(float(t), 0, 0, 0, {"one": Memory(1, 90.0, 80.0)}) for t in range(301, 600)]
+    assert medians_mb([*young, *old]) == [None, 80.0]
+    assert medians_mb([]) == []

@@ -12,7 +12,7 @@ from typing import Any
 from tests.crash.storm.aftermath import Aftermath, aftermaths
 from tests.crash.storm.checker import Verdict, judge
 from tests.crash.storm.course import Record
-from tests.crash.storm.memory import slope_mb_per_minute
+from tests.crash.storm.memory import medians_mb, slope_mb_per_minute
 from tests.crash.storm.promises import Outcome, Promise, as_dicts, promises
 from tests.crash.storm.stalls import Stall, stalls
 
@@ -28,6 +28,7 @@ def report(record: Record, about: Mapping[str, Any], *, patience: float = 1.0) -
         about: What the report says besides: seed, seconds, protocol, machine and so on.
         patience: What all limits of time are multiplied with.
     """
+    until_healed = [sample for sample in record.samples if sample.time_seconds <= record.healed_seconds]
     end = record.zero_lag_seconds or max((sample.time_seconds for sample in record.samples), default=0.0)
     outcome = Outcome(
         verdict=judge(record.evidence),
@@ -38,9 +39,8 @@ def report(record: Record, about: Mapping[str, Any], *, patience: float = 1.0) -
         acts=record.acts,
         heal_seconds=None if record.zero_lag_seconds is None else record.zero_lag_seconds - record.healed_seconds,
         fallen=record.fallen,
-        slope_mb_per_minute=slope_mb_per_minute(
-            [sample for sample in record.samples if sample.time_seconds <= record.healed_seconds]
-        ),
+        slope_mb_per_minute=slope_mb_per_minute(until_healed),
+        memory_mb=medians_mb(until_healed),
         patience=patience,
     )
     judged = promises(outcome)
@@ -124,6 +124,7 @@ def _times(outcome: Outcome, since_start: Any) -> dict[str, Any]:
         "in_work_per_kill": [each.in_work for each in outcome.aftermaths if each.victim.how == "kill"],
         "reruns_per_term": [each.finished_again for each in outcome.aftermaths if each.victim.how == "term"],
         "reruns_per_pause": [each.finished_again for each in outcome.aftermaths if each.victim.how == "pause"],
+        "memory_mb_each_five_minutes": [each and round(each, 1) for each in outcome.memory_mb],
         "memory_slope_mb_per_minute": outcome.slope_mb_per_minute and round(outcome.slope_mb_per_minute, 3),
     }
 

@@ -1,5 +1,6 @@
 """Whether the workers' memory grows: a line through the samples of each worker process that lived long enough.
 
+Beside it the middle of all processes, span by span: where acts leave no process alive for long, it alone can be told.
 Computes only.
 """
 
@@ -16,6 +17,25 @@ LEAST_LIFE_SECONDS = 120.0
 """A process that was looked at for less, once settled, says nothing: what it shares with others comes and goes."""
 LEAST_SECONDS = 500.0
 """A shorter storm says nothing about growth: its second half is all warming up."""
+
+SPAN_SECONDS = 300.0
+
+
+def medians_mb(samples: Sequence[Sample]) -> list[float | None]:
+    """How much a settled worker process takes, span after span of `SPAN_SECONDS` from the first sample on.
+
+    Returns:
+        The median of each span, in megabytes of PSS; None for one in which no process was old enough. A rest at the end
+        that is shorter than half a span counts to the one before.
+    """
+    if not samples:
+        return []
+    start, end = samples[0].time_seconds, samples[-1].time_seconds
+    spans: list[list[float]] = [[] for _ in range(max(1, round((end - start) / SPAN_SECONDS)))]
+    for sample in samples:
+        place = min(int((sample.time_seconds - start) / SPAN_SECONDS), len(spans) - 1)
+        spans[place] += [each.pss_mb for each in sample.memory.values() if each.age_seconds >= SETTLED_SECONDS]
+    return [median(found) if found else None for found in spans]
 
 
 def slope_mb_per_minute(samples: Sequence[Sample]) -> float | None:

@@ -32,12 +32,17 @@ def summary(report: Mapping[str, Any], judged: Sequence[Promise]) -> str:
         f"per pause {_spread(found['reruns_per_pause'])}.",
         f"Killed workers' events went on after {_spread(found['go_on_seconds'])} s. "
         f"{len(found['stalls'])} stalls of more than a second, the longest {found['longest_stall_seconds']:g} s.",
+        f"Memory of a worker, median of each five minutes: {_each(found['memory_mb_each_five_minutes'])} MB.",
     ]
     return "\n".join(lines) + "\n"
 
 
 def _number(found: float | None) -> str:
     return "-" if found is None else f"{found:g}"
+
+
+def _each(values: Sequence[float | None]) -> str:
+    return ", ".join("-" if value is None else f"{value:.0f}" for value in values) or "-"
 
 
 def _spread(values: Sequence[float | None]) -> str:
