@@ -105,8 +105,9 @@ class Ffmpeg:
                 if pipe is not None:
                     pipe.close()
         if child.returncode != 0:
-            # The kernel counts by the nanosecond here and by the tick there.
-            cpu_spent = _cpu_seconds_of_children() - cpu_before >= 0.9 * limits.cpu_seconds
+            # The kernel counts by the nanosecond here and by the tick there, which on a busy machine may be ahead by
+            # some tenths of a second.
+            cpu_spent = _cpu_seconds_of_children() - cpu_before >= 0.9 * limits.cpu_seconds - 0.4
             raise failure(child.returncode, said, cpu_spent=cpu_spent)
         return said
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,14 +34,11 @@ def registry_away(stack: Stack) -> Iterator[Callable[[], None]]:
     """The registry takes connections and answers nothing, until the block ends or what it gives is called."""
     (registry,) = [program for program in stack.programs if program.name == "registry"]
 
-    def back() -> None:
-        registry.send(signal.SIGCONT)
-
-    registry.send(signal.SIGSTOP)
+    registry.pause()
     try:
-        yield back
+        yield registry.resume
     finally:
-        back()
+        registry.resume()
 
 
 def take_the_registry_away(field: Field, luck: Random) -> str:

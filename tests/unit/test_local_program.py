@@ -21,6 +21,16 @@ SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
 STUBBORN = (
     "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(60)"
 )
+BUSY = """
+import hashlib, os, threading
+def work():
+    while True:
+        hashlib.sha256(bytes(100_000)).digest()
+        os.write(1, b".")
+for _ in range(8):
+    threading.Thread(target=work).start()
+print("ready", flush=True)
+"""
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
@@ -92,10 +102,21 @@ def test_one_that_ignores_sigterm_is_killed_after_the_time(start: Starter) -> No
     assert stubborn.exit_status == -signal.SIGKILL
 
 
+def test_a_paused_one_does_nothing_more_with_any_thread_until_it_goes_on(start: Starter) -> None:
+    busy = start(BUSY)
+    busy.pause()
+    size = busy.log.stat().st_size
+    # As long as a thread would need to be seen; what stands still can't be waited for.
+    time.sleep(0.1)
+    assert busy.log.stat().st_size == size
+    busy.resume()
+    assert eventually(lambda: busy.log.stat().st_size > size)
+
+
 def test_a_paused_one_ends_in_order(start: Starter) -> None:
     paused = start()
-    paused.send(signal.SIGSTOP)
-    assert eventually(lambda: paused.is_paused)
+    paused.pause()
+    assert paused.is_paused
     program.stop_all([paused], timeout_seconds=10)
     assert paused.exit_status == -signal.SIGTERM
 

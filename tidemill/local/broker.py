@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 
@@ -55,12 +54,18 @@ class Broker:
         stop_all([self._running], timeout_seconds)
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP): connections stay open and nothing answers, as with a long collection or a hung disk."""
-        self._running.send(signal.SIGSTOP)
+        """Freeze it (SIGSTOP): connections stay open and nothing answers, as with a long collection or a hung disk.
+
+        Returns when all of its threads stand still.
+
+        Raises:
+            LocalError: Some of it still runs after ten seconds.
+        """
+        self._running.pause()
 
     def resume(self) -> None:
         """Let it go on after `pause`."""
-        self._running.send(signal.SIGCONT)
+        self._running.resume()
 
     def start(self, *, timeout_seconds: float = 60.0) -> None:
         """Start it again after `kill` or `stop`, on the same port and data; returns when the cluster lists it.

@@ -156,6 +156,29 @@ class Running:
         except psutil.Error:
             return False
 
+    def pause(self, timeout_seconds: float = 10.0) -> None:
+        """Freeze it (SIGSTOP); returns when all of its threads stand still, so that it answers nothing any more.
+
+        A thread stops where it next enters or leaves the kernel: on a busy machine some run on for a moment.
+
+        Raises:
+            LocalError: Some of it still runs after the time.
+        """
+        self.send(signal.SIGSTOP)
+        deadline = time.monotonic() + timeout_seconds
+        while self.is_alive and not (self.is_paused and _threads_stand_still(self.pid)):
+            if time.monotonic() > deadline:
+                self.resume()
+                raise LocalError(
+                    f"{self.title} (pid {self.pid}) still runs {timeout_seconds:g} s after SIGSTOP.",
+                    hint="It hangs in the kernel, mostly on a disk: see `ps -L -o stat,wchan -p PID`.",
+                )
+            time.sleep(0.002)
+
+    def resume(self) -> None:
+        """Let it go on after `pause`."""
+        self.send(signal.SIGCONT)
+
     def send(self, signal_number: signal.Signals) -> None:
         """Send a signal if it still runs; nothing happens if it has ended."""
         if not self.is_alive:
@@ -189,6 +212,15 @@ class Running:
 
     def __repr__(self) -> str:
         return f"<{self.name} pid={self.pid} port={self.port} {'alive' if self.is_alive else 'ended'}>"
+
+
+def _threads_stand_still(pid: int) -> bool:
+    """Whether each thread is stopped (proc(5), /proc/pid/stat: state T); True where the system doesn't tell of them."""
+    try:
+        states = [each.read_text().rpartition(")")[2].split()[0] for each in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # a thread has ended while we looked
+    return all(state == "T" for state in states)
 
 
 def stop_all(programs: Sequence[Running], timeout_seconds: float) -> None:
