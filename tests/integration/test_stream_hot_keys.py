@@ -43,7 +43,7 @@ async def test_a_key_with_100_000_waiting_events_holds_its_room_and_nobody_up_an
             await release.wait()
         order[lane].append(number)
         if lane == HOT and (number + 1) % (MANY // 4) == 0:
-            quarters.append(time.monotonic())
+            quarters.append(time.process_time())
         if number % 100 == 0:
             most_in_hand = max(most_in_hand, *(part.count for part in engine.parts.values()))
 
@@ -54,13 +54,14 @@ async def test_a_key_with_100_000_waiting_events_holds_its_room_and_nobody_up_an
         (engine,) = worker.engines
         await until(lambda: sum(len(order[lane]) for lane in LANES) == 100 * len(LANES), "all others are through")
         assert order[HOT] == []
-        started = time.monotonic()
+        started = time.process_time()
         release.set()
         await until(lambda: len(order[HOT]) == MANY, "the hot key is through")
     assert dict(order) == {HOT: list(range(MANY)), **{lane: list(range(100)) for lane in LANES}}
     assert ROOM <= most_in_hand < ROOM + BATCH
     took = [end - start for start, end in zip([started, *quarters], quarters, strict=False)]
-    # Were the work for an event to grow with those before it, the second half would take three times the first.
+    # In processor time, of which others on the machine take nothing. Were the work for an event to grow with those
+    # before it, the second half would take three times the first.
     assert took[2] + took[3] < 2.5 * (took[0] + took[1]), took
     assert lag(settings, hot) == 0
 

@@ -73,6 +73,12 @@ def ask(source: Path = TRAVEL) -> VideoRequested:
     return VideoRequested(source=source.as_uri(), outputs=outputs, poster=VideoPoster(width=160))
 
 
+def ask_for_more() -> VideoRequested:
+    """A job that takes several times as long, so that a cancel meets it at work on any machine."""
+    outputs = [VideoOutput(name=f"web-{side}", container="webm", short_side=side) for side in (270, 260, 250, 240, 230)]
+    return VideoRequested(source=TRAVEL.as_uri(), outputs=outputs)
+
+
 def run_tidemill(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a person would whose environment holds these settings."""
     environment = os.environ | command_environment(settings) | {"TIDEMILL_STORE_URL": settings.object_store}
@@ -148,7 +154,7 @@ async def test_a_cancelled_video_ends_with_its_encoder_and_a_playlist_is_a_dead_
     playlist.parent.mkdir()
     playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{TRAVEL.as_uri()}\n#EXT-X-ENDLIST\n")
     async with working(ready, quick) as worker:
-        (job,) = publish(ready, [ask()])
+        (job,) = publish(ready, [ask_for_more()])
         await until_encoding(ready, job)
         publish(ready, [JobCancel(job=job, by="ann")])
         await until(lambda: encoders() == [], "the encoder is gone")

@@ -7,6 +7,7 @@ partition comes in order, whatever files it lies in; files that are replaced mea
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -146,19 +147,17 @@ class Archived:
             yield from self._group(group, partition, start, end)
 
     def _group(self, files: Sequence[LakeFile], partition: int, start: int, end: int) -> Generator[Slice, None, None]:
-        opened = [self._open(file) for file in files]
-        try:
-            streams = [self._batches(file, start, end) for file in opened]
-            for batch in streams[0] if len(streams) == 1 else _merged(streams):
-                yield self._slice(batch, partition, start, end)
-        except need("pyarrow", "reading the archive").ArrowException as error:
-            names = ", ".join(file.name for file in files)
-            raise ArchiveError(
-                f"The archive's file can't be read ({names}): {error}.", hint="`tidemill archive verify` says more."
-            ) from error
-        finally:
-            for file in opened:
-                file.close()
+        # Those that are open are closed also where the next one is gone.
+        with ExitStack() as opened:
+            streams = [self._batches(opened.enter_context(self._open(file)), start, end) for file in files]
+            try:
+                for batch in streams[0] if len(streams) == 1 else _merged(streams):
+                    yield self._slice(batch, partition, start, end)
+            except need("pyarrow", "reading the archive").ArrowException as error:
+                names = ", ".join(file.name for file in files)
+                raise ArchiveError(
+                    f"The archive's file can't be read ({names}): {error}.", hint="`tidemill archive verify` says more."
+                ) from error
 
     def _open(self, file: LakeFile) -> BinaryIO:
         store = self._lake.store
