@@ -69,7 +69,8 @@ def test_what_isn_t_finished_in_time_is_handed_back(settings: Settings, tmp_path
         wait_until(lambda: noted(tmp_path, "START"), "events run")
         started = time.monotonic()
         assert worker.end() == 0
-        assert time.monotonic() - started < 4
+        # Their handlers take a minute.
+        assert time.monotonic() - started < 20
         assert worker.logged("handing back what is not finished")
     assert lag(settings, ledger) == 10
 
@@ -81,7 +82,7 @@ def test_the_deadline_ends_a_worker_whose_loop_is_blocked(settings: Settings, tm
         wait_until(lambda: noted(tmp_path, "START"), "events run")
         started = time.monotonic()
         assert worker.end() == 70
-        assert 1.5 < time.monotonic() - started < 4
+        assert 1.5 < time.monotonic() - started < 20
         assert worker.logged("not finished in time, ending now")
 
 
