@@ -123,18 +123,17 @@ def test_other_keys_hardly_notice_that_some_fail(settings: Settings, tmp_path: P
 
 def are_hardly_noticed(settings: Settings, folder: Path, number: int) -> bool:
     """Whether others take their usual time beside keys that fail; prints both."""
-    found = {
-        name: latencies(
+    calm, rough = (
+        latencies(
             settings.model_copy(update={"namespace": f"{settings.namespace}{name}{number}."}),
             folder / f"{name}{number}",
             failing=name == "rough",
         )
         for name in ("calm", "rough")
-    }
-    for name, words in (("calm", "none fails"), ("rough", "one in ten fails twice")):
-        p50, p99 = statistics.median(found[name]), found[name][int(len(found[name]) * 0.99)]
+    )
+    for words, found in (("none fails", calm), ("one in ten fails twice", rough)):
+        p50, p99 = statistics.median(found), found[int(len(found) * 0.99)]
         print(f"{words}: p50 {p50 * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms")  # noqa: T201 - for the documents
     # A wait for a next try is 250 ms at least.
-    calm, rough = found["calm"], found["rough"]
     is_usual = statistics.median(rough) < statistics.median(calm) + 0.1
     return is_usual and rough[int(len(rough) * 0.95)] < calm[int(len(calm) * 0.95)] + 0.25

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from confluent_kafka import Producer, TopicPartition
@@ -18,27 +16,17 @@ from consumers.archive.compacting import Compacted, Compactor
 from consumers.archive.settings import load_archive_settings
 from consumers.archive.verification import Verified, verify
 from tests.integration.commands import command_environment
-from tests.integration.steps import PARTITIONS, StepAsked, StepDone
+from tests.integration.steps import PARTITIONS, StepAsked
 from tests.integration.working import WAIT_SECONDS
 from tidemill import broker, replay
 from tidemill.codec import Codec
 from tidemill.config import Settings
-from tidemill.contracts.registration import register_contracts
 from tidemill.contracts.registry import Registry
 from tidemill.replay.lake import Lake
-from tidemill.topics import apply
 
 TOPIC = StepAsked.__contract__.topic
 DAY_MS = 86_400_000
 EVERYTHING = ("*", "_partition", "_offset", "_timestamp", "_key", "_schema_id", "_id", "_headers", "_value")
-
-
-def prepare_for_days(settings: Settings) -> None:
-    """The steps' topics and schemas; events of yesterday stay, at whatever time of the day this runs."""
-    contracts = [replace(cls.__contract__, retention=timedelta(days=3)) for cls in (StepAsked, StepDone)]
-    apply(settings, contracts)
-    with Registry(settings) as registry:
-        register_contracts(registry, contracts, dry_run=False)
 
 
 def yesterday_ms() -> int:

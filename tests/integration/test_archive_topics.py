@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from tests.integration.archiving import (
     delete_before,
     fill,
     glob_of,
-    prepare_for_days,
     run,
     run_json,
     table,
@@ -36,7 +35,7 @@ from tests.integration.archiving import (
 )
 from tests.integration.commands import command_environment
 from tests.integration.steps import StepAsked, StepDone
-from tests.integration.working import WAIT_SECONDS, wait_until
+from tests.integration.working import WAIT_SECONDS, prepare, wait_until
 from tidemill import broker, replay
 from tidemill.cli import replay as replay_command
 from tidemill.config import Settings
@@ -49,8 +48,8 @@ from tidemill.replay.republish import republish
 
 @pytest.fixture
 def steps(settings: Settings) -> Settings:
-    """The steps' topics and schemas are there."""
-    prepare_for_days(settings)
+    """The steps' topics and schemas are there; events of yesterday stay, at whatever time of the day this runs."""
+    prepare(settings, retention=timedelta(days=3))
     return settings
 
 

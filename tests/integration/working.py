@@ -9,19 +9,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 import pytest
 from confluent_kafka import (
     Consumer,
-    IsolationLevel,
     KafkaException,
     Message,
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from tests.integration.steps import StepAsked, StepDone
 from tidemill import broker
@@ -42,9 +42,11 @@ DONE = StepDone.__contract__.topic
 WAIT_SECONDS = 30.0
 
 
-def prepare(settings: Settings, *classes: type[Payload]) -> None:
-    """Make topics and register schemas; by default those of the steps."""
+def prepare(settings: Settings, *classes: type[Payload], retention: timedelta | None = None) -> None:
+    """Make topics and register schemas; by default those of the steps, for as long as their contracts say."""
     contracts = [cls.__contract__ for cls in classes or (StepAsked, StepDone)]
+    if retention is not None:
+        contracts = [replace(each, retention=retention) for each in contracts]
     apply(settings, contracts)
     with Registry(settings) as registry:
         register_contracts(registry, contracts, dry_run=False)
@@ -171,20 +173,23 @@ def produce(
     assert producer.flush(WAIT_SECONDS) == 0
 
 
-def ends(settings: Settings, topic: str) -> dict[int, int]:
-    """The offset after the last message, by partition; the topic without its namespace."""
+def ends(settings: Settings, topic: str, isolation: str = "read_committed") -> dict[int, int]:
+    """The offset after the last message, by partition; the topic without its namespace.
+
+    Of `read_committed`, the one before which all transactions are decided.
+    """
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            return _ends(settings, topic)
+            return _ends(settings, topic, isolation)
         except KafkaException:
             # A broker that was paused may be without its partitions for a moment.
             if time.monotonic() > deadline:
                 raise
 
 
-def _ends(settings: Settings, topic: str) -> dict[int, int]:
-    consumer = Consumer(broker.consumer_config(settings, "tests"))
+def _ends(settings: Settings, topic: str, isolation: str = "read_committed") -> dict[int, int]:
+    consumer = Consumer({**broker.consumer_config(settings, "tests"), "isolation.level": isolation})
     try:
         name = settings.qualified(topic)
         found = consumer.list_topics(name, 10).topics[name].partitions
@@ -198,16 +203,9 @@ def settle(settings: Settings, topic: str) -> None:
 
     A commit is told to its producer before its markers are in the partitions (KIP-98, "5.2 Transaction coordinator").
     """
-    admin = broker.admin_client(settings)  # kept until the answers are there
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = {TopicPartition(settings.qualified(topic), number): latest for number in ends(settings, topic)}
-
-    def offsets(level: IsolationLevel) -> list[int]:
-        answers = admin.list_offsets(asked, isolation_level=level, request_timeout=10)
-        return [answer.result(WAIT_SECONDS).offset for answer in answers.values()]
 
     def is_decided() -> bool:
-        return offsets(IsolationLevel.READ_COMMITTED) == offsets(IsolationLevel.READ_UNCOMMITTED)
+        return ends(settings, topic) == ends(settings, topic, "read_uncommitted")
 
     wait_until(is_decided, f"the transactions of {topic} are decided")
 

@@ -40,7 +40,6 @@ def report(record: Record, about: Mapping[str, Any], *, patience: float = 1.0) -
         heal_seconds=None if record.zero_lag_seconds is None else record.zero_lag_seconds - record.healed_seconds,
         fallen=record.fallen,
         slope_mb_per_minute=slope_mb_per_minute(until_healed),
-        memory_mb=medians_mb(until_healed),
         patience=patience,
     )
     judged = promises(outcome)
@@ -69,7 +68,12 @@ def report(record: Record, about: Mapping[str, Any], *, patience: float = 1.0) -
             }
             for act in record.acts
         ],
-        "findings": _counts(record) | _verdict(outcome.verdict) | _times(outcome, since_start),
+        "findings": {
+            **_counts(record),
+            **_verdict(outcome.verdict),
+            **_times(outcome, since_start),
+            "memory_mb_each_five_minutes": [each and round(each, 1) for each in medians_mb(until_healed)],
+        },
         "promises": as_dicts(judged),
     }, judged
 
@@ -124,7 +128,6 @@ def _times(outcome: Outcome, since_start: Any) -> dict[str, Any]:
         "in_work_per_kill": [each.in_work for each in outcome.aftermaths if each.victim.how == "kill"],
         "reruns_per_term": [each.finished_again for each in outcome.aftermaths if each.victim.how == "term"],
         "reruns_per_pause": [each.finished_again for each in outcome.aftermaths if each.victim.how == "pause"],
-        "memory_mb_each_five_minutes": [each and round(each, 1) for each in outcome.memory_mb],
         "memory_slope_mb_per_minute": outcome.slope_mb_per_minute and round(outcome.slope_mb_per_minute, 3),
     }
 

@@ -44,7 +44,6 @@ class Outcome:
         heal_seconds: From the last act's end until nothing waited any more; None where something waited to the end.
         fallen: What is wrong with supervisors.
         slope_mb_per_minute: How much a worker grows; None where the storm was too short to say.
-        memory_mb: What a worker takes, span after span of the storm; None for a span that says nothing.
         patience: What all limits of time are multiplied with: more than 1 where the machine has other things to do.
     """
 
@@ -55,7 +54,6 @@ class Outcome:
     heal_seconds: float | None
     fallen: Sequence[str]
     slope_mb_per_minute: float | None
-    memory_mb: Sequence[float | None] = ()
     patience: float = 1.0
 
 
